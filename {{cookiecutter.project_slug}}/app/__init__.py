@@ -1,0 +1,1 @@
+"""A multi-tenant API service: one package, one folder per feature."""

@@ -1,0 +1,68 @@
+"""Finds the policy of a role in a tenant and asks it."""
+
+from typing import Final
+
+import structlog
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.access.models import RBACPolicy
+from app.access.policies import (
+    DEFAULT_ROLES,
+    DENY_ALL,
+    CompiledPolicy,
+    InvalidRule,
+    compile_rules,
+    default_rules,
+    scopes_allow,
+)
+from app.core.cache import SingleFlightCache
+from app.core.context import Principal, TenantRef
+from app.core.database import Database
+
+TTL_SECONDS: Final = 5.0
+MAX_TENANTS: Final = 5_000
+
+log = structlog.get_logger(__name__)
+
+
+class PolicyStore:
+    """The compiled roles of each tenant, kept in memory for a few seconds."""
+
+    def __init__(self, database: Database, *, ttl_seconds: float = TTL_SECONDS) -> None:
+        self._database = database
+        self._roles = SingleFlightCache(self._load, ttl_seconds=ttl_seconds, size=MAX_TENANTS)
+
+    async def allows(self, tenant: TenantRef, principal: Principal, permission: str) -> bool:
+        """True when the principal's role, and its key's scopes, allow the permission in this tenant."""
+        if principal.tenant_id != tenant.id:
+            return False
+        roles = await self._roles.get(tenant.schema)
+        policy = roles.get(principal.role, DENY_ALL)
+        return policy.allows(permission) and scopes_allow(principal.scopes, permission)
+
+    def forget(self, tenant: TenantRef) -> None:
+        """Read the tenant's roles again on its next request."""
+        self._roles.evict(tenant.schema)
+
+    async def _load(self, schema: str) -> dict[str, CompiledPolicy]:
+        async with self._database.tenant(schema) as session:
+            rows = (await session.execute(select(RBACPolicy.name, RBACPolicy.rules))).all()
+        return {name: _compile(schema, name, rules) for name, rules in rows}
+
+
+async def create_default_policies(session: AsyncSession) -> None:
+    """Give a new tenant its three roles; the session must be in the tenant's schema."""
+    for role, (description, _) in DEFAULT_ROLES.items():
+        session.add(
+            RBACPolicy(name=role, description=description, rules=default_rules(role), is_default=True)
+        )
+    await session.flush()
+
+
+def _compile(schema: str, name: str, rules: list[object]) -> CompiledPolicy:
+    try:
+        return compile_rules(rules)
+    except InvalidRule:
+        log.error("rbac_policy_invalid", tenant_schema=schema, role=name, effect="role denied everything")
+        return DENY_ALL

@@ -1,0 +1,1 @@
+"""Who is calling: access tokens, passwords, API keys, log-in and refresh."""

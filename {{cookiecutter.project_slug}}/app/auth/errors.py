@@ -1,0 +1,30 @@
+"""What a client hears when it cannot be authenticated: enough to act on, nothing to learn from."""
+
+from app.core.errors import Unauthorized
+
+
+class InvalidCredentials(Unauthorized):
+    """One answer for unknown tenant, unknown user, wrong password and disabled user."""
+
+    slug = "invalid-credentials"
+    title = "Tenant, email or password is wrong"
+
+
+class InvalidAccessToken(Unauthorized):
+    slug = "invalid-token"
+    title = "The access token is not valid"
+
+
+class InvalidRefreshToken(Unauthorized):
+    slug = "invalid-refresh-token"
+    title = "The refresh token is not valid; log in again"
+
+
+class InvalidAPIKey(Unauthorized):
+    slug = "invalid-api-key"
+    title = "The API key is not valid"
+
+
+class AmbiguousCredentials(Unauthorized):
+    slug = "ambiguous-credentials"
+    title = "Send one credential, not several"

@@ -1,0 +1,54 @@
+"""Log in, refresh, log out, and the public keys."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from app.access import GuardedRoute, public
+from app.auth.schemas import JWKS, LoginRequest, RefreshRequest, TokenResponse
+from app.auth.sessions import Sessions, TokenPair
+
+router = APIRouter(prefix="/v1/auth", tags=["auth"], route_class=GuardedRoute)
+keys_router = APIRouter(tags=["auth"], route_class=GuardedRoute)
+
+
+@router.post("/login", summary="Log in with email and password")
+@public
+async def log_in(request: Request, response: Response, body: LoginRequest) -> TokenResponse:
+    """Answers 401 in the same way, and after the same work, for an unknown tenant or user and for a wrong
+    password."""
+    sessions: Sessions = request.app.state.sessions
+    pair = await sessions.log_in(body.tenant, body.email, body.password.get_secret_value())
+    return _token_response(response, pair)
+
+
+@router.post("/refresh", summary="Exchange a refresh token for a new pair")
+@public
+async def refresh(request: Request, response: Response, body: RefreshRequest) -> TokenResponse:
+    """A refresh token works once. Sending one again ends the whole login, because somebody has a copy."""
+    sessions: Sessions = request.app.state.sessions
+    return _token_response(response, await sessions.refresh(body.refresh_token))
+
+
+@router.post("/logout", status_code=204, summary="End a login")
+@public
+async def log_out(request: Request, body: RefreshRequest) -> None:
+    """Revokes every refresh token of the login. Access tokens run out by themselves within minutes."""
+    sessions: Sessions = request.app.state.sessions
+    await sessions.log_out(body.refresh_token)
+
+
+@keys_router.get("/.well-known/jwks.json", summary="Public keys that verify access tokens")
+@public
+async def jwks(request: Request, response: Response) -> JWKS:
+    """RFC 7517. Cache for as long as Cache-Control says; a key is published before it signs."""
+    response.headers["Cache-Control"] = "public, max-age=300"
+    document: dict[str, Any] = request.app.state.key_ring.jwks()
+    return JWKS.model_validate(document)
+
+
+def _token_response(response: Response, pair: TokenPair) -> TokenResponse:
+    response.headers["Cache-Control"] = "no-store"
+    return TokenResponse(
+        access_token=pair.access_token, refresh_token=pair.refresh_token, expires_in=pair.expires_in
+    )

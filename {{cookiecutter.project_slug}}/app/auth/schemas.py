@@ -1,0 +1,59 @@
+"""The bodies of the authentication endpoints."""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+
+from app.core.validation import RequestModel, Text, storable_text
+
+SLUG_PATTERN = r"^[a-z][a-z0-9-]{0,38}[a-z0-9]$"
+
+
+class LoginRequest(RequestModel):
+    """`tenant` is the tenant's slug. The email is compared without regard to case."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {"tenant": "acme", "email": "ada@acme.test", "password": "correct horse battery"}
+        }
+    )
+
+    tenant: Annotated[str, Field(pattern=SLUG_PATTERN)]
+    email: Annotated[Text, Field(min_length=3, max_length=254)]
+    password: Annotated[SecretStr, Field(min_length=1, max_length=256)]
+
+    @field_validator("password")
+    @classmethod
+    def _is_storable(cls, value: SecretStr) -> SecretStr:
+        storable_text(value.get_secret_value())
+        return value
+
+
+class RefreshRequest(RequestModel):
+    refresh_token: Annotated[str, Field(min_length=1, max_length=256)]
+
+
+class TokenResponse(BaseModel):
+    """RFC 6749, section 5.1. `expires_in` is the access token's lifetime in seconds."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "access_token": "eyJhbGciOiJSUzI1NiIs…",
+                "refresh_token": "rt_AZqf…",
+                "token_type": "bearer",
+                "expires_in": 900,
+            }
+        }
+    )
+
+    access_token: str
+    refresh_token: str
+    token_type: str = "bearer"
+    expires_in: int
+
+
+class JWKS(BaseModel):
+    """RFC 7517: the public keys that verify access tokens."""
+
+    keys: list[dict[str, Any]]

@@ -1,0 +1,43 @@
+"""API keys of one tenant, for the other features that need to make one."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.auth import api_key_format
+from app.auth.api_key_format import GeneratedKey
+from app.auth.models import APIKey
+
+
+def new_api_key(brand: str, *, live: bool, tenant_id: UUID, key_id: UUID) -> GeneratedKey:
+    """A key in plain text, to be shown once, and the parts of it that are stored."""
+    return api_key_format.generate(brand, live=live, tenant_id=tenant_id, key_id=key_id)
+
+
+async def add_api_key(
+    session: AsyncSession,
+    *,
+    key_id: UUID,
+    name: str,
+    display_prefix: str,
+    secret_hash: str,
+    role: str,
+    created_by: UUID | None,
+    scopes: list[str] | None = None,
+    expires_at: datetime | None = None,
+) -> APIKey:
+    """Store a key whose secret the caller has hashed, off the event loop."""
+    key = APIKey(
+        id=key_id,
+        name=name,
+        display_prefix=display_prefix,
+        secret_hash=secret_hash,
+        role=role,
+        scopes=scopes,
+        created_by=created_by,
+        expires_at=expires_at,
+    )
+    session.add(key)
+    await session.flush()
+    return key

@@ -1,0 +1,43 @@
+"""The facts about a request that the gateway establishes and everything behind it may read."""
+
+from dataclasses import dataclass
+from typing import Literal
+from uuid import UUID
+
+PrincipalKind = Literal["user", "api_key"]
+
+
+@dataclass(frozen=True, slots=True)
+class TenantRef:
+    """A tenant as the registry knows it.
+
+    `schema` names both the PostgreSQL schema and the NOLOGIN role that owns the tenant's rights; it is
+    derived from the opaque id, never from a customer's name, because every role can list schema names.
+    """
+
+    id: UUID
+    slug: str
+    schema: str
+    plan: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who is calling, as proven by a verified credential.
+
+    `subject` is the user's id or the API key's id, by `kind`. `role` names the RBAC policy that applies.
+    `scopes` narrows an API key below its role; None means no narrowing.
+    """
+
+    tenant_id: UUID
+    subject: UUID
+    kind: PrincipalKind
+    role: str
+    key_id: UUID | None = None
+    scopes: tuple[str, ...] | None = None
+
+
+def tenant_schema(tenant_id: UUID) -> str:
+    """The schema and role name of a tenant: `t_` and the 32 hex digits of its id."""
+    return f"t_{tenant_id.hex}"

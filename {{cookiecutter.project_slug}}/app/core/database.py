@@ -1,0 +1,139 @@
+"""The connection pool, the sessions bound to one tenant or to the platform, and the two model bases."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from sqlalchemy import DateTime, MetaData, make_url
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.pool import NullPool
+
+from app.core.routing import (
+    PLATFORM,
+    PLATFORM_SCHEMA,
+    ROUTE_OPTION,
+    Route,
+    RoutedConnection,
+    enforce_routing,
+    tenant_route,
+)
+
+NAMING_CONVENTION = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+COLUMN_TYPES: dict[Any, Any] = {
+    datetime: DateTime(timezone=True),
+    dict[str, Any]: JSONB(none_as_null=True),
+    list[Any]: JSONB(none_as_null=True),
+}
+
+
+class PlatformBase(DeclarativeBase):
+    """Tables shared by all tenants, in the schema `platform`."""
+
+    metadata = MetaData(schema=PLATFORM_SCHEMA, naming_convention=NAMING_CONVENTION)
+    type_annotation_map = COLUMN_TYPES
+
+
+class TenantBase(DeclarativeBase):
+    """Tables that each tenant has its own copy of; unqualified, found through the search path."""
+
+    metadata = MetaData(naming_convention=NAMING_CONVENTION)
+    type_annotation_map = COLUMN_TYPES
+
+
+class Database:
+    """One pool for all tenants. Every session is one transaction, committed on leaving the block."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        pool_size: int = 16,
+        pool_timeout_seconds: float = 10.0,
+        statement_timeout_seconds: int = 15,
+    ) -> None:
+        self._engine = create_async_engine(
+            async_url(url),
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=pool_timeout_seconds,
+            pool_recycle=1800,
+            json_serializer=_dump_json,
+            json_deserializer=orjson.loads,
+            connect_args={
+                "connection_class": RoutedConnection,
+                "timeout": 5,
+                "command_timeout": statement_timeout_seconds + 5,
+                "server_settings": {
+                    "application_name": "app",
+                    "timezone": "UTC",
+                    "search_path": "pg_catalog",
+                    "statement_timeout": f"{statement_timeout_seconds}s",
+                    "idle_in_transaction_session_timeout": "60s",
+                },
+            },
+        )
+        enforce_routing(self._engine)
+
+    @property
+    def engine(self) -> AsyncEngine:
+        """The engine without a route: it can connect, but any transaction on it is refused."""
+        return self._engine
+
+    @asynccontextmanager
+    async def tenant(self, schema: str) -> AsyncIterator[AsyncSession]:
+        """One transaction under the role of one tenant. Raises RoutingError for a malformed name."""
+        async with self._session(tenant_route(schema)) as session:
+            yield session
+
+    @asynccontextmanager
+    async def platform(self) -> AsyncIterator[AsyncSession]:
+        """One transaction on the shared tables."""
+        async with self._session(PLATFORM) as session:
+            yield session
+
+    async def close(self) -> None:
+        """Close the pool; connections in use are closed when they come back."""
+        await self._engine.dispose()
+
+    @asynccontextmanager
+    async def _session(self, route: Route) -> AsyncIterator[AsyncSession]:
+        engine = self._engine.execution_options(**{ROUTE_OPTION: route})
+        async with AsyncSession(engine, expire_on_commit=False) as session, session.begin():
+            yield session
+
+
+def owner_engine(url: str) -> AsyncEngine:
+    """An unpooled, unrouted engine for migrations and provisioning, which name their schemas themselves."""
+    return create_async_engine(
+        async_url(url),
+        poolclass=NullPool,
+        connect_args={"timeout": 10, "server_settings": {"application_name": "app-owner"}},
+    )
+
+
+def async_url(url: str) -> str:
+    """A libpq-style URL as SQLAlchemy's asyncpg dialect wants it (`sslmode` is spelled `ssl` there)."""
+    parsed = make_url(url).set(drivername="postgresql+asyncpg")
+    query = dict(parsed.query)
+    if "sslmode" in query:
+        query["ssl"] = query.pop("sslmode")
+    return parsed.set(query=query).render_as_string(hide_password=False)
+
+
+def utc_now() -> datetime:
+    """The current time, aware and in UTC, as every stored time is."""
+    return datetime.now(UTC)
+
+
+def _dump_json(value: Any) -> str:
+    return orjson.dumps(value).decode()

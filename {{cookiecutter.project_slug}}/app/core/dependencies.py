@@ -1,0 +1,58 @@
+"""What endpoints ask FastAPI for: the principal, its tenant, and a transaction in that tenant."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import Depends, Request
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.core.context import Principal, TenantRef
+from app.core.database import Database
+from app.core.errors import Unauthorized
+from app.core.pagination import CursorCodec
+from app.core.settings import Settings
+
+
+def _settings(request: Request) -> Settings:
+    settings: Settings = request.app.state.settings
+    return settings
+
+
+def _database(request: Request) -> Database:
+    database: Database = request.app.state.database
+    return database
+
+
+def _cursors(request: Request) -> CursorCodec:
+    cursors: CursorCodec = request.app.state.cursors
+    return cursors
+
+
+def _principal(request: Request) -> Principal:
+    principal: Principal | None = getattr(request.state, "principal", None)
+    if principal is None:
+        raise Unauthorized
+    return principal
+
+
+def _tenant(request: Request) -> TenantRef:
+    tenant: TenantRef | None = getattr(request.state, "tenant", None)
+    if tenant is None:
+        raise Unauthorized
+    return tenant
+
+
+CurrentSettings = Annotated[Settings, Depends(_settings)]
+CurrentDatabase = Annotated[Database, Depends(_database)]
+Cursors = Annotated[CursorCodec, Depends(_cursors)]
+CurrentPrincipal = Annotated[Principal, Depends(_principal)]
+CurrentTenant = Annotated[TenantRef, Depends(_tenant)]
+
+
+async def _tenant_session(tenant: CurrentTenant, database: CurrentDatabase) -> AsyncIterator[AsyncSession]:
+    async with database.tenant(tenant.schema) as session:
+        yield session
+
+
+# Function scope: the commit happens before the first byte is sent, so a 201 is never a lie.
+TenantSession = Annotated[AsyncSession, Depends(_tenant_session, scope="function")]

@@ -1,0 +1,113 @@
+"""The OpenAPI document: security schemes, what each operation needs, and the problems it may answer."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
+
+SECURITY_SCHEMES: Final = {
+    "accessToken": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "The `access_token` of `POST /v1/auth/login`.",
+    },
+    "apiKey": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-API-Key",
+        "description": "An API key of the tenant.",
+    },
+}
+PROBLEM_SCHEMA: Final = {
+    "type": "object",
+    "description": "RFC 9457 problem details.",
+    "required": ["type", "title", "status", "instance"],
+    "properties": {
+        "type": {"type": "string", "example": "urn:problem-type:validation-failed"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "instance": {"type": "string"},
+        "correlation_id": {"type": "string"},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {"field": {"type": "string"}, "message": {"type": "string"}},
+            },
+        },
+    },
+}
+PROBLEMS: Final = {
+    "401": "No credential, or one that is not valid.",
+    "403": "The principal lacks the permission.",
+    "429": "Too many requests; see Retry-After.",
+}
+TAGS: Final = [
+    {"name": "auth", "description": "Log in and get tokens."},
+    {"name": "resources", "description": "The sample tenant-owned resource."},
+    {"name": "users", "description": "The people of the tenant."},
+    {"name": "health", "description": "For load balancers and orchestrators."},
+]
+
+AccessOf = Callable[[APIRoute], str | None]
+
+
+def install_openapi(app: FastAPI, access_of: AccessOf) -> None:
+    """Make `app.openapi()` describe the access that `access_of` reports: a permission, `public` or None."""
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            document = get_openapi(
+                title=app.title,
+                version=app.version,
+                description=app.description,
+                routes=app.routes,
+                tags=TAGS,
+            )
+            _describe(document, app, access_of)
+            app.openapi_schema = document
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]  # the documented way to extend OpenAPI
+
+
+def _describe(document: dict[str, Any], app: FastAPI, access_of: AccessOf) -> None:
+    components = document.setdefault("components", {})
+    components["securitySchemes"] = SECURITY_SCHEMES
+    components.setdefault("schemas", {})["Problem"] = PROBLEM_SCHEMA
+    for name in ("HTTPValidationError", "ValidationError"):
+        components["schemas"].pop(name, None)
+    for route in _api_routes(app):
+        for method in route.methods or ():
+            operation = document["paths"].get(route.path_format, {}).get(method.lower())
+            if operation is not None:
+                _describe_operation(operation, access_of(route))
+
+
+def _api_routes(app: FastAPI) -> list[APIRoute]:
+    return [route for route in app.routes if isinstance(route, APIRoute)]
+
+
+def _describe_operation(operation: dict[str, Any], access: str | None) -> None:
+    responses = operation.setdefault("responses", {})
+    problems = dict(PROBLEMS)
+    if access == "public":
+        problems = {"429": PROBLEMS["429"]}
+    else:
+        operation["security"] = [{"accessToken": []}, {"apiKey": []}]
+        operation["x-permission"] = access
+    if "422" in responses:
+        problems["422"] = "The request is not valid; `errors` lists the fields."
+    if "{" in str(operation.get("operationId", "")) or any(
+        parameter.get("in") == "path" for parameter in operation.get("parameters", [])
+    ):
+        problems["404"] = "Not in this tenant."
+    for status, description in problems.items():
+        responses[status] = {
+            "description": description,
+            "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        }

@@ -1,0 +1,122 @@
+"""Turns every exception that reaches FastAPI into a problem document (RFC 9457)."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, Final
+
+import orjson
+import structlog
+from asyncpg.exceptions import PostgresConnectionError, QueryCanceledError, TooManyConnectionsError
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from redis.exceptions import RedisError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.exceptions import HTTPException
+
+from app.core.errors import PROBLEM_MEDIA_TYPE, AppError, ServiceUnavailable, problem, problem_document
+
+log = structlog.get_logger(__name__)
+
+RETRY_AFTER_SECONDS: Final = "1"
+MAX_REPORTED_FIELDS: Final = 50
+
+
+def install_problem_handlers(app: FastAPI) -> None:
+    """Register the handlers. What none of them knows is answered by the gateway as a plain 500 problem."""
+    app.add_exception_handler(AppError, _app_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(SQLAlchemyError, _dependency_error)
+    app.add_exception_handler(RedisError, _dependency_error)
+    app.add_exception_handler(OSError, _dependency_error)
+
+
+def problem_response(document: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
+    """A response holding a problem document."""
+    return Response(
+        orjson.dumps(document),
+        status_code=document["status"],
+        media_type=PROBLEM_MEDIA_TYPE,
+        headers={"Cache-Control": "no-store", **(headers or {})},
+    )
+
+
+async def _app_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, AppError)  # noqa: S101  # what FastAPI promises, for the type checker
+    document = problem(error, instance=request.scope["path"], correlation_id=_correlation_id(request))
+    return problem_response(document, error.headers)
+
+
+async def _validation_error(request: Request, error: Exception) -> Response:
+    """Lists the fields and what is wrong with each; never repeats the values, which may be secret."""
+    assert isinstance(error, RequestValidationError)  # noqa: S101
+    faults = error.errors()[:MAX_REPORTED_FIELDS]
+    if any(fault["type"] == "json_invalid" for fault in faults):
+        return _plain(request, 400, "malformed-json", "The body is not valid JSON")
+    document = problem_document(
+        status=422,
+        slug="validation-failed",
+        title="The request is not valid",
+        detail="See `errors` for the fields.",
+        instance=request.scope["path"],
+        correlation_id=_correlation_id(request),
+        members={
+            "errors": [
+                {"field": _field(fault["loc"]), "message": fault["msg"].removeprefix("Value error, ")}
+                for fault in faults
+            ]
+        },
+    )
+    return problem_response(document)
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    """What Starlette and FastAPI raise themselves: unknown path, wrong method, unreadable body."""
+    assert isinstance(error, HTTPException)  # noqa: S101
+    phrase = HTTPStatus(error.status_code).phrase
+    slug = phrase.lower().replace(" ", "-")
+    return _plain(request, error.status_code, slug, phrase, error.headers)
+
+
+async def _dependency_error(request: Request, error: Exception) -> Response:
+    """503 when PostgreSQL or Redis is away or busy; anything else is our own fault and stays a 500."""
+    if not _is_outage(error):
+        raise error
+    log.error("dependency_unavailable", error=type(error).__name__)
+    unavailable = ServiceUnavailable(
+        "Try again in a moment.", headers={"Retry-After": RETRY_AFTER_SECONDS}
+    )
+    return await _app_error(request, unavailable)
+
+
+def _is_outage(error: BaseException) -> bool:
+    if isinstance(error, DBAPIError):
+        cause = getattr(error.orig, "__cause__", None)
+        return error.connection_invalidated or isinstance(
+            cause, PostgresConnectionError | TooManyConnectionsError | QueryCanceledError | OSError
+        )
+    return isinstance(error, PoolTimeout | RedisError | OSError)
+
+
+def _plain(
+    request: Request, status: int, slug: str, title: str, headers: Mapping[str, str] | None = None
+) -> Response:
+    document = problem_document(
+        status=status,
+        slug=slug,
+        title=title,
+        instance=request.scope["path"],
+        correlation_id=_correlation_id(request),
+    )
+    return problem_response(document, headers)
+
+
+def _correlation_id(request: Request) -> str | None:
+    correlation_id: str | None = getattr(request.state, "correlation_id", None)
+    return correlation_id
+
+
+def _field(location: tuple[int | str, ...]) -> str:
+    """`body.data.room` for ("body", "data", "room")."""
+    return ".".join(str(part) for part in location)

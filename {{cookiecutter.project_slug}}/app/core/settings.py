@@ -1,0 +1,149 @@
+"""Every setting of the service in one frozen class, read once at start."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+ENV_FILES = ("project.env", ".local/runtime.env", ".env")
+PLACEHOLDERS = ("change-me", "changeme", "replace-me", "placeholder", "<")
+MIN_SECRET_BYTES = 32
+
+
+class SettingsError(Exception):
+    """The configuration is not usable; the message names each variable and what it needs."""
+
+
+class Environment(StrEnum):
+    DEV = "dev"
+    TEST = "test"
+    STAGING = "staging"
+    PRODUCTION = "production"
+
+
+class Settings(BaseSettings):
+    """Read from the environment (prefix `APP_`), then `.env`, `.local/runtime.env`, `project.env`.
+
+    What differs by environment has no default: a missing value stops the boot instead of guessing.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="APP_", env_file=ENV_FILES, frozen=True, extra="ignore", hide_input_in_errors=True
+    )
+
+    environment: Environment
+    database_url: SecretStr
+    redis_url: SecretStr
+    secret_key: SecretStr
+    jwt_keys_dir: Path
+
+    migration_database_url: SecretStr | None = None
+    project_name: str = "app"
+    version: str = "0.1.0"
+
+    jwt_issuer: str = "app"
+    jwt_audience: str = "app-api"
+    access_token_ttl_seconds: Annotated[int, Field(ge=60, le=3600)] = 900
+    refresh_token_ttl_seconds: Annotated[int, Field(ge=3600, le=90 * 86400)] = 30 * 86400
+    bcrypt_rounds: Annotated[int, Field(ge=4, le=16)] = 12
+    api_key_bcrypt_rounds: Annotated[int, Field(ge=4, le=16)] = 10
+    password_workers: Annotated[int, Field(ge=1, le=64)] = 4
+    api_key_prefix: Annotated[str, Field(pattern=r"^[a-z][a-z0-9]{1,11}$")] = "app"
+
+    first_tenant_name: str | None = None
+    first_tenant_admin_email: str | None = None
+
+    database_pool_size: Annotated[int, Field(ge=1, le=500)] = 16
+    database_pool_timeout_seconds: Annotated[float, Field(gt=0, le=60)] = 10.0
+    statement_timeout_seconds: Annotated[int, Field(ge=1, le=600)] = 15
+
+    max_body_bytes: Annotated[int, Field(ge=1024, le=100 * 1024 * 1024)] = 1024 * 1024
+    rate_limit_outage_mode: Literal["local", "open", "closed"] = "local"
+    trusted_proxy_count: Annotated[int, Field(ge=0, le=10)] = 0
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65535)] = 8000
+    workers: Annotated[int, Field(ge=1, le=64)] = 1
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["json", "console"] = "json"
+
+    @field_validator("database_url", "migration_database_url")
+    @classmethod
+    def _is_postgresql(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and urlsplit(value.get_secret_value()).scheme not in {
+            "postgresql",
+            "postgres",
+        }:
+            raise ValueError("must be a postgresql:// URL")
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _is_redis(cls, value: SecretStr) -> SecretStr:
+        if urlsplit(value.get_secret_value()).scheme not in {"redis", "rediss", "unix"}:
+            raise ValueError("must be a redis:// or rediss:// URL")
+        return value
+
+    @field_validator("secret_key")
+    @classmethod
+    def _is_long_enough(cls, value: SecretStr) -> SecretStr:
+        if len(value.get_secret_value().encode()) < MIN_SECRET_BYTES:
+            raise ValueError(f"must hold at least {MIN_SECRET_BYTES} bytes; `openssl rand -hex 32` makes one")
+        return value
+
+    @model_validator(mode="after")
+    def _refuse_unsafe_outside_dev(self) -> Self:
+        if self.environment in {Environment.DEV, Environment.TEST}:
+            return self
+        faults = [
+            f"APP_{name.upper()} still holds a placeholder"
+            for name in ("secret_key", "database_url", "migration_database_url", "redis_url")
+            if is_placeholder(getattr(self, name))
+        ]
+        if self.bcrypt_rounds < 12:
+            faults.append("APP_BCRYPT_ROUNDS must be at least 12 outside dev")
+        if self.api_key_bcrypt_rounds < 10:
+            faults.append("APP_API_KEY_BCRYPT_ROUNDS must be at least 10 outside dev")
+        if not (self.jwt_keys_dir / "current.pem").is_file():
+            faults.append(f"APP_JWT_KEYS_DIR: no current.pem in {self.jwt_keys_dir}")
+        if faults:
+            raise ValueError("; ".join(faults))
+        return self
+
+    @property
+    def is_production_like(self) -> bool:
+        return self.environment in {Environment.STAGING, Environment.PRODUCTION}
+
+
+def is_placeholder(value: SecretStr | None) -> bool:
+    """True when a secret is a value from an example file rather than a real one."""
+    if value is None:
+        return False
+    text = value.get_secret_value().lower()
+    return any(marker in text for marker in PLACEHOLDERS) or len(set(text)) < 8
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the settings. Raises SettingsError naming each faulty variable, never its value."""
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        faults = "\n".join(
+            f"  {_variable(fault['loc'])}: {_reason(fault['type'], fault['msg'])}"
+            for fault in error.errors(include_input=False, include_context=False)
+        )
+        raise SettingsError(
+            f"The configuration is not usable:\n{faults}\n"
+            "`make init` writes a working one for development; docs are in .env.example."
+        ) from None
+
+
+def _variable(location: tuple[int | str, ...]) -> str:
+    return f"APP_{str(location[0]).upper()}" if location else "settings"
+
+
+def _reason(kind: str, message: str) -> str:
+    return "is missing" if kind == "missing" else message.removeprefix("Value error, ")

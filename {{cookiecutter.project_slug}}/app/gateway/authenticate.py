@@ -1,0 +1,33 @@
+"""Finds out who is calling. It refuses nobody: a stale token must not close the public routes."""
+
+from typing import Protocol
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from app.core.context import Principal
+from app.core.errors import AppError, Unauthorized
+
+
+class Authenticates(Protocol):
+    """Raises Unauthorized for a credential that is not valid; None means that there was none."""
+
+    async def authenticate(self, headers: Headers) -> Principal | None: ...
+
+
+class Authenticate:
+    """Sets `principal`, or `auth_error` for the access check to raise on routes that need a principal."""
+
+    def __init__(self, app: ASGIApp, *, authenticator: Authenticates) -> None:
+        self._app = app
+        self._authenticator = authenticator
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        principal: Principal | None = None
+        auth_error: AppError | None = None
+        try:
+            principal = await self._authenticator.authenticate(Headers(scope=scope))
+        except Unauthorized as error:
+            auth_error = error
+        scope["state"].update(principal=principal, auth_error=auth_error)
+        await self._app(scope, receive, send)

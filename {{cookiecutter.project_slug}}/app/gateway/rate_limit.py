@@ -1,0 +1,94 @@
+"""Charges the request to its buckets and tells the client where it stands."""
+
+import math
+from collections.abc import Mapping
+from typing import Final
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.core.errors import AppError, TooManyRequests, send_problem
+from app.limits.gcra import BucketState, Verdict
+from app.limits.plans import is_exempt, route_class
+from app.limits.service import RateLimiter
+
+UNKNOWN_ADDRESS: Final = "unknown"
+
+
+class RateLimit:
+    """Answers 429 itself. `trusted_proxies` says how many hops of X-Forwarded-For are ours."""
+
+    def __init__(self, app: ASGIApp, *, limiter: RateLimiter, trusted_proxies: int) -> None:
+        self._app = app
+        self._limiter = limiter
+        self._trusted_proxies = trusted_proxies
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if is_exempt(scope["path"]):
+            await self._app(scope, receive, send)
+            return
+        state = scope["state"]
+        try:
+            decision = await self._limiter.check(
+                tenant=state["tenant"],
+                principal=state["principal"],
+                address=client_address(scope, self._trusted_proxies),
+                route_class=route_class(scope["method"], scope["path"]),
+            )
+        except AppError as error:
+            await send_problem(scope, receive, send, error)
+            return
+        headers = {} if decision.verdict is None else limit_headers(decision.verdict)
+        if not decision.allowed and decision.verdict is not None:
+            seconds = max(1, math.ceil(decision.verdict.retry_after_us / 1_000_000))
+            refusal = TooManyRequests(
+                f"Try again in {seconds} s.", headers={**headers, "Retry-After": str(seconds)}
+            )
+            await send_problem(scope, receive, send, refusal)
+            return
+
+        async def send_with_limits(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(headers)
+            await send(message)
+
+        await self._app(scope, receive, send_with_limits)
+
+
+def limit_headers(verdict: Verdict) -> Mapping[str, str]:
+    """`RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers), and the older X- trio for
+    the bucket that will run out first."""
+    policies = ", ".join(
+        f'"{state.bucket.name}";q={state.bucket.limit.max_requests};w={state.bucket.limit.window_seconds}'
+        for state in verdict.states
+    )
+    standing = ", ".join(
+        f'"{state.bucket.name}";r={state.remaining};t={_seconds(state)}' for state in verdict.states
+    )
+    tightest = min(verdict.states, key=lambda state: state.remaining / state.bucket.limit.max_requests)
+    return {
+        "RateLimit-Policy": policies,
+        "RateLimit": standing,
+        "X-RateLimit-Limit": str(tightest.bucket.limit.max_requests),
+        "X-RateLimit-Remaining": str(tightest.remaining),
+        "X-RateLimit-Reset": str(_seconds(tightest)),
+    }
+
+
+def client_address(scope: Scope, trusted_proxies: int) -> str:
+    """The address that the outermost trusted proxy saw; entries left of it are the client's own claim."""
+    if trusted_proxies:
+        forwarded = [
+            part.strip()
+            for value in Headers(scope=scope).getlist("x-forwarded-for")
+            for part in value.split(",")
+            if part.strip()
+        ]
+        if len(forwarded) >= trusted_proxies:
+            return forwarded[-trusted_proxies]
+    client = scope.get("client")
+    return client[0] if client else UNKNOWN_ADDRESS
+
+
+def _seconds(state: BucketState) -> int:
+    return math.ceil(state.reset_us / 1_000_000)

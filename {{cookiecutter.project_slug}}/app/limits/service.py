@@ -1,0 +1,178 @@
+"""Decides whether a request may pass now: plan, overrides, Redis, and what happens without Redis."""
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Literal, Protocol
+from uuid import UUID
+
+import structlog
+from cachetools import TTLCache
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+from sqlalchemy import select
+
+from app.core.cache import SingleFlightCache
+from app.core.context import Principal, TenantRef
+from app.core.database import Database
+from app.core.errors import ServiceUnavailable
+from app.limits.gcra import Bucket, Limit, LocalGCRA, RedisGCRA, Verdict
+from app.limits.models import RateLimitConfig
+from app.limits.plans import ADDRESS_LIMIT, LOGIN_LIMIT, Limits, RouteClass, plan_limits
+
+OutageMode = Literal["local", "open", "closed"]
+
+TIMEOUT_SECONDS: Final = 0.25
+# After a failure Redis is not asked again for this long, so that an outage adds no wait to requests.
+RETRY_SECONDS: Final = 1.0
+OVERRIDE_TTL_SECONDS: Final = 5.0
+DENIED_ENTRIES: Final = 20_000
+
+log = structlog.get_logger(__name__)
+
+
+class RateLimiterUnavailable(ServiceUnavailable):
+    slug = "rate-limiter-unavailable"
+    title = "Requests cannot be counted right now"
+
+
+class LimitsSource(Protocol):
+    """Where the limits of a tenant come from."""
+
+    async def limits_for(self, tenant: TenantRef) -> Limits: ...
+
+
+class DatabaseLimits:
+    """The plan's limits with the tenant's RateLimitConfig rows over them, kept for a few seconds."""
+
+    def __init__(self, database: Database, *, ttl_seconds: float = OVERRIDE_TTL_SECONDS) -> None:
+        self._database = database
+        self._cache = SingleFlightCache(self._load, ttl_seconds=ttl_seconds, size=20_000)
+
+    async def limits_for(self, tenant: TenantRef) -> Limits:
+        return await self._cache.get((tenant.id, tenant.plan))
+
+    async def _load(self, key: tuple[UUID, str]) -> Limits:
+        tenant_id, plan = key
+        async with self._database.platform() as session:
+            rows = await session.scalars(select(RateLimitConfig).where(RateLimitConfig.tenant_id == tenant_id))
+            limits = plan_limits(plan)
+            for row in rows:
+                limit = Limit(row.max_requests, row.window_seconds, row.burst)
+                if row.scope in {"tenant", "principal"} and row.subject is None:
+                    limits = replace(limits, **{row.scope: limit})
+                elif row.scope == "route_class" and row.subject in {"read", "write"}:
+                    limits = replace(limits, **{row.subject: limit})
+        return limits
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """`verdict` is None when nothing was counted (outage mode `open`)."""
+
+    allowed: bool
+    verdict: Verdict | None
+
+
+class RateLimiter:
+    """One check per request; `outages` counts the checks that Redis did not answer."""
+
+    def __init__(
+        self, redis: Redis, *, source: LimitsSource, outage_mode: OutageMode, timeout: float = TIMEOUT_SECONDS
+    ) -> None:
+        self._gcra = RedisGCRA(redis)
+        self._source = source
+        self._outage_mode = outage_mode
+        self._timeout = timeout
+        self._local = LocalGCRA()
+        self._denied: TTLCache[tuple[str, ...], tuple[float, Verdict]] = TTLCache(DENIED_ENTRIES, 60)
+        self._retry_at = 0.0
+        self.outages = 0
+
+    async def check(
+        self,
+        *,
+        tenant: TenantRef | None,
+        principal: Principal | None,
+        address: str,
+        route_class: RouteClass,
+    ) -> Decision:
+        """Charge one request. Raises RateLimiterUnavailable in outage mode `closed`."""
+        buckets = await self._buckets(tenant, principal, address, route_class)
+        denied = self._still_denied(buckets)
+        if denied is not None:
+            return Decision(allowed=False, verdict=denied)
+        verdict = await self._ask_redis(buckets)
+        if verdict is None:
+            return self._without_redis(buckets, route_class)
+        if not verdict.allowed:
+            self._remember_denial(buckets, verdict)
+        return Decision(verdict.allowed, verdict)
+
+    async def _buckets(
+        self, tenant: TenantRef | None, principal: Principal | None, address: str, route_class: RouteClass
+    ) -> list[Bucket]:
+        if tenant is None or principal is None or route_class == "auth":
+            # Logging in is throttled by address, whoever one claims to be.
+            limit = LOGIN_LIMIT if route_class == "auth" else ADDRESS_LIMIT
+            digest = hashlib.sha256(address.encode()).hexdigest()[:24]
+            return [Bucket("address", f"limit:{{{digest}}}:{route_class}", limit)]
+        limits = await self._source.limits_for(tenant)
+        tag = f"limit:{{{tenant.id.hex}}}"
+        return [
+            Bucket("tenant", f"{tag}:tenant", limits.tenant),
+            Bucket("principal", f"{tag}:principal:{principal.subject.hex}", limits.principal),
+            Bucket(route_class, f"{tag}:class:{route_class}", limits.of_class(route_class)),
+        ]
+
+    async def _ask_redis(self, buckets: Sequence[Bucket]) -> Verdict | None:
+        if time.monotonic() < self._retry_at:
+            self.outages += 1
+            return None
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await self._gcra.check(buckets)
+        except (RedisError, OSError, TimeoutError) as error:
+            self.outages += 1
+            self._retry_at = time.monotonic() + RETRY_SECONDS
+            log.error(
+                "rate_limiter_outage",
+                mode=self._outage_mode,
+                error=type(error).__name__,
+                unanswered=self.outages,
+            )
+            return None
+
+    def _without_redis(self, buckets: Sequence[Bucket], route_class: RouteClass) -> Decision:
+        if route_class == "auth":
+            # Guessing passwords must not become free because Redis is away, whatever the mode.
+            verdict = self._local.check(buckets)
+            return Decision(verdict.allowed, verdict)
+        if self._outage_mode == "open":
+            return Decision(allowed=True, verdict=None)
+        if self._outage_mode == "closed":
+            raise RateLimiterUnavailable("Try again in a moment.", headers={"Retry-After": "1"})
+        verdict = self._local.check(buckets)
+        return Decision(verdict.allowed, verdict)
+
+    def _still_denied(self, buckets: Sequence[Bucket]) -> Verdict | None:
+        """A refusal holds until its time: answering from memory spares Redis the hammering.
+
+        The limits are part of the key, so a raised limit is asked about at once.
+        """
+        entry = self._denied.get(_identity(buckets))
+        if entry is None:
+            return None
+        until, verdict = entry
+        left = until - time.monotonic()
+        return replace(verdict, retry_after_us=int(left * 1_000_000)) if left > 0 else None
+
+    def _remember_denial(self, buckets: Sequence[Bucket], verdict: Verdict) -> None:
+        until = time.monotonic() + min(verdict.retry_after_us / 1_000_000, 60)
+        self._denied[_identity(buckets)] = (until, verdict)
+
+
+def _identity(buckets: Sequence[Bucket]) -> tuple[str, ...]:
+    return tuple(f"{bucket.key}/{bucket.limit}" for bucket in buckets)

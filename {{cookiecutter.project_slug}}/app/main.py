@@ -1,0 +1,131 @@
+"""Composition root of the API: makes everything once, wires it, and starts and stops it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+import structlog
+from fastapi import Depends, FastAPI
+
+from app import gateway
+from app.access import PolicyStore, declared_access, deny_unguarded
+from app.auth.authenticator import Authenticator
+from app.auth.key_ring import KeyRing
+from app.auth.passwords import PasswordHasher
+from app.auth.router import keys_router
+from app.auth.router import router as auth_router
+from app.auth.sessions import Sessions
+from app.auth.tokens import TokenCodec
+from app.core.database import Database
+from app.core.logging import configure_logging
+from app.core.openapi import install_openapi
+from app.core.pagination import CursorCodec
+from app.core.problems import install_problem_handlers
+from app.core.redis import make_redis
+from app.core.settings import Settings, load_settings
+from app.health.router import router as health_router
+from app.limits.service import DatabaseLimits, RateLimiter
+from app.resources.router import router as resources_router
+from app.tenants import TenantRegistry
+from app.usage.recorder import UsageRecorder
+from app.usage.service import write_events
+from app.users.router import router as users_router
+
+log = structlog.get_logger(__name__)
+
+ROUTERS = (auth_router, keys_router, resources_router, users_router, health_router)
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The whole service. Raises SettingsError or KeyRingError when it must not start."""
+    settings = settings or load_settings()
+    configure_logging(settings.log_level, settings.log_format)
+    app = FastAPI(
+        title=settings.project_name,
+        version=settings.version,
+        description="Multi-tenant API. Log in under **auth**, then press *Authorize*.",
+        docs_url="/docs",
+        redoc_url=None,
+        openapi_url="/openapi.json",
+        lifespan=_lifespan,
+        dependencies=[Depends(deny_unguarded)],
+        separate_input_output_schemas=False,
+        swagger_ui_parameters={"persistAuthorization": True, "tryItOutEnabled": True},
+    )
+    _compose(app, settings)
+    for router in ROUTERS:
+        app.include_router(router)
+    install_problem_handlers(app)
+    install_openapi(app, declared_access)
+    app.add_middleware(
+        gateway.install,  # type: ignore[arg-type]  # a factory, which Starlette's typing calls a class
+        settings=settings,
+        authenticator=app.state.authenticator,
+        registry=app.state.registry,
+        limiter=app.state.limiter,
+        recorder=app.state.recorder,
+    )
+    return app
+
+
+def _compose(app: FastAPI, settings: Settings) -> None:
+    """Make everything once and put it on `app.state`. Nothing connects yet."""
+    state = app.state
+    secret_key = settings.secret_key.get_secret_value()
+    state.settings = settings
+    state.key_ring = KeyRing.load(settings.jwt_keys_dir)
+    state.codec = TokenCodec(
+        state.key_ring,
+        issuer=settings.jwt_issuer,
+        audience=settings.jwt_audience,
+        ttl_seconds=settings.access_token_ttl_seconds,
+    )
+    state.database = Database(
+        settings.database_url.get_secret_value(),
+        pool_size=settings.database_pool_size,
+        pool_timeout_seconds=settings.database_pool_timeout_seconds,
+        statement_timeout_seconds=settings.statement_timeout_seconds,
+    )
+    state.redis = make_redis(settings.redis_url.get_secret_value())
+    state.registry = TenantRegistry(state.database)
+    state.policies = PolicyStore(state.database)
+    state.cursors = CursorCodec(secret_key)
+    state.hasher = PasswordHasher(rounds=settings.bcrypt_rounds, workers=settings.password_workers)
+    state.key_hasher = PasswordHasher(
+        rounds=settings.api_key_bcrypt_rounds, workers=settings.password_workers
+    )
+    state.sessions = Sessions(
+        database=state.database,
+        registry=state.registry,
+        hasher=state.hasher,
+        codec=state.codec,
+        refresh_ttl_seconds=settings.refresh_token_ttl_seconds,
+        access_ttl_seconds=settings.access_token_ttl_seconds,
+    )
+    state.authenticator = Authenticator(
+        codec=state.codec,
+        database=state.database,
+        registry=state.registry,
+        key_hasher=state.key_hasher,
+        secret_key=secret_key,
+        api_key_prefix=settings.api_key_prefix,
+    )
+    state.limiter = RateLimiter(
+        state.redis, source=DatabaseLimits(state.database), outage_mode=settings.rate_limit_outage_mode
+    )
+    state.recorder = UsageRecorder(partial(write_events, state.database))
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    state = app.state
+    state.recorder.start()
+    log.info("started", environment=state.settings.environment, version=state.settings.version)
+    try:
+        yield
+    finally:
+        await state.recorder.stop()
+        await state.redis.aclose()
+        await state.database.close()
+        state.hasher.close()
+        state.key_hasher.close()

@@ -1,0 +1,1 @@
+"""The sample tenant-owned resource: the feature to copy when you add your own."""

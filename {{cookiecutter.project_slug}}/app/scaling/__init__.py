@@ -1,0 +1,1 @@
+"""Scaling decisions and their record."""

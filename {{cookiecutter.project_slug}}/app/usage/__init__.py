@@ -1,0 +1,1 @@
+"""What tenants use: one event per request, written in batches."""

@@ -1,0 +1,113 @@
+"""The people of one tenant: look up, list, create, and what the login needs to know."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.core.database import utc_now
+from app.core.pagination import CursorCodec, PageRequest, fetch_page
+from app.users.errors import EmailTaken, UserNotFound
+from app.users.models import User, UserState
+
+
+@dataclass(frozen=True, slots=True)
+class LoginCredentials:
+    id: UUID
+    role: str
+    password_hash: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveUser:
+    id: UUID
+    role: str
+
+
+def normalize_email(email: str) -> str:
+    """The form in which an email is stored and compared."""
+    return email.strip().lower()
+
+
+async def find_credentials(session: AsyncSession, email: str) -> LoginCredentials | None:
+    """What logging in needs of an active user."""
+    row = (
+        await session.execute(
+            select(User.id, User.role, User.password_hash).where(
+                User.email == normalize_email(email), User.state == UserState.ACTIVE
+            )
+        )
+    ).one_or_none()
+    return None if row is None else LoginCredentials(row.id, row.role, row.password_hash)
+
+
+async def record_login(session: AsyncSession, credentials: LoginCredentials, *, new_hash: str | None) -> bool:
+    """Note the time, and the stronger hash if there is one. False when the user changed meanwhile."""
+    values: dict[str, object] = {"last_login_at": utc_now()}
+    if new_hash is not None:
+        values["password_hash"] = new_hash
+    updated = await session.scalar(
+        update(User)
+        .where(
+            User.id == credentials.id,
+            User.state == UserState.ACTIVE,
+            User.password_hash == credentials.password_hash,
+        )
+        .values(**values)
+        .returning(User.id)
+    )
+    return updated is not None
+
+
+async def find_active(session: AsyncSession, user_id: UUID) -> ActiveUser | None:
+    """The user, unless disabled or gone."""
+    query = select(User.id, User.role).where(User.id == user_id, User.state == UserState.ACTIVE)
+    row = (await session.execute(query)).one_or_none()
+    return None if row is None else ActiveUser(row.id, row.role)
+
+
+async def get_user(session: AsyncSession, user_id: UUID) -> User:
+    """Raises UserNotFound."""
+    user = await session.get(User, user_id)
+    if user is None:
+        raise UserNotFound
+    return user
+
+
+async def list_users(
+    session: AsyncSession, request: PageRequest, *, cursors: CursorCodec, tenant_id: UUID
+) -> tuple[Sequence[User], str | None]:
+    """Newest first."""
+    return await fetch_page(
+        session, select(User), User, request, cursors=cursors, tenant_id=tenant_id, collection="users"
+    )
+
+
+async def create_user(
+    session: AsyncSession, *, email: str, role: str, password_hash: str, full_name: str = ""
+) -> User:
+    """Raises EmailTaken. The caller hashes the password, off the event loop."""
+    user = User(email=normalize_email(email), role=role, password_hash=password_hash, full_name=full_name)
+    session.add(user)
+    try:
+        async with session.begin_nested():
+            await session.flush()
+    except IntegrityError as error:
+        if "uq_users_email" in str(error.orig):
+            raise EmailTaken from error
+        raise
+    return user
+
+
+async def set_password(session: AsyncSession, email: str, *, role: str, password_hash: str) -> bool:
+    """Replace the password of a user with this role. False when there is none."""
+    changed = await session.scalar(
+        update(User)
+        .where(User.email == normalize_email(email), User.role == role)
+        .values(password_hash=password_hash, state=UserState.ACTIVE)
+        .returning(User.id)
+    )
+    return changed is not None

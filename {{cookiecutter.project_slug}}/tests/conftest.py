@@ -1,0 +1,224 @@
+"""A real PostgreSQL and a real Valkey for all tests, and two tenants whose rows have the same ids.
+
+`APP_TEST_SUPERUSER_DATABASE_URL` and `APP_TEST_REDIS_URL` point the tests at servers of your own; use
+throwaway ones, because the logins `app_owner` and `app_runtime` get new passwords.
+"""
+
+import os
+import secrets
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
+from sqlalchemy import make_url
+
+from app.auth.key_ring import generate_key_pair
+from app.core.context import tenant_schema
+from app.core.database import Database
+from app.core.migrations import upgrade_all
+from app.core.provisioning import OWNER_ROLE, RUNTIME_ROLE, provision_database
+from app.core.settings import Settings
+from app.main import create_app
+from app.tenants.bootstrap import onboarding_from
+from app.tenants.models import Plan
+from app.tenants.onboarding import NewTenant, TenantCredentials
+
+# A shared machine is slow at times; a slow example is no fault.
+hypothesis_settings.register_profile(
+    "default", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow]
+)
+hypothesis_settings.load_profile("default")
+
+
+@pytest.fixture(scope="session")
+def superuser_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A throwaway PostgreSQL."""
+    given = os.environ.get("APP_TEST_SUPERUSER_DATABASE_URL")
+    if given:
+        yield given
+        return
+    from app.embedded import start_postgres, stop_postgres
+
+    directory = tmp_path_factory.mktemp("postgres")
+    server = start_postgres(directory, durable=False)
+    try:
+        yield server.url("postgres")
+    finally:
+        stop_postgres(directory)
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A throwaway Valkey."""
+    given = os.environ.get("APP_TEST_REDIS_URL")
+    if given:
+        yield given
+        return
+    from app.embedded import start_valkey, stop_valkey
+
+    directory = tmp_path_factory.mktemp("valkey")
+    server = start_valkey(directory, persistent=False)
+    try:
+        yield server.url()
+    finally:
+        stop_valkey(directory)
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseURLs:
+    superuser: str
+    owner: str
+    runtime: str
+
+
+@pytest.fixture(scope="session")
+async def database_urls(superuser_url: str) -> DatabaseURLs:
+    """A database of this run alone, provisioned and at head, as a deployment would have it."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    owner_password, runtime_password = secrets.token_urlsafe(18), secrets.token_urlsafe(18)
+    await provision_database(
+        superuser_url, database=name, owner_password=owner_password, runtime_password=runtime_password
+    )
+
+    def url(username: str, password: str) -> str:
+        parsed = make_url(superuser_url).set(username=username, password=password, database=name)
+        return parsed.render_as_string(hide_password=False)
+
+    urls = DatabaseURLs(
+        superuser=make_url(superuser_url).set(database=name).render_as_string(hide_password=False),
+        owner=url(OWNER_ROLE, owner_password),
+        runtime=url(RUNTIME_ROLE, runtime_password),
+    )
+    await upgrade_all(urls.owner)
+    return urls
+
+
+@pytest.fixture(scope="session")
+def keys_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("keys")
+    generate_key_pair(directory)
+    return directory
+
+
+@pytest.fixture(scope="session")
+def settings(database_urls: DatabaseURLs, redis_url: str, keys_dir: Path) -> Settings:
+    """The settings of the service under test: cheap hashes, and one trusted proxy so that each client of a
+    test can have an address of its own."""
+    return Settings(
+        _env_file=None,
+        environment="test",
+        database_url=database_urls.runtime,
+        migration_database_url=database_urls.owner,
+        redis_url=redis_url,
+        secret_key=secrets.token_hex(32),
+        jwt_keys_dir=keys_dir,
+        bcrypt_rounds=4,
+        api_key_bcrypt_rounds=4,
+        trusted_proxy_count=1,
+        first_tenant_name="Acme Corp",
+        first_tenant_admin_email="ada@acme.test",
+    )
+
+
+@pytest.fixture(scope="session")
+async def app(settings: Settings) -> AsyncIterator[FastAPI]:
+    """The running service."""
+    application = create_app(settings)
+    async with application.router.lifespan_context(application):
+        yield application
+
+
+@pytest.fixture
+async def database(database_urls: DatabaseURLs) -> AsyncIterator[Database]:
+    """A pool of one, so that every reuse of a connection would show what was left on it."""
+    database = Database(database_urls.runtime, pool_size=1)
+    yield database
+    await database.close()
+
+
+@asynccontextmanager
+async def client_of(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    """A client with an address of its own, so that one test's requests do not use up another's limit."""
+    address = f"10.{secrets.randbelow(256)}.{secrets.randbelow(256)}.{secrets.randbelow(256)}"
+    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+    headers = {"X-Forwarded-For": address}
+    async with httpx.AsyncClient(transport=transport, base_url="http://test", headers=headers) as client:
+        yield client
+
+
+@pytest.fixture
+async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    """A client without credentials."""
+    async with client_of(app) as anonymous:
+        yield anonymous
+
+
+@dataclass(frozen=True, slots=True)
+class TestTenant:
+    """A tenant and a client logged in as its admin."""
+
+    __test__ = False
+
+    credentials: TenantCredentials
+    client: httpx.AsyncClient
+
+    @property
+    def id(self) -> uuid.UUID:
+        return self.credentials.tenant_id
+
+    @property
+    def schema(self) -> str:
+        return tenant_schema(self.credentials.tenant_id)
+
+    @property
+    def login(self) -> dict[str, str]:
+        return {
+            "tenant": self.credentials.tenant,
+            "email": self.credentials.email,
+            "password": self.credentials.password,
+        }
+
+
+MakeTenant = Callable[..., Awaitable[TestTenant]]
+
+
+@asynccontextmanager
+async def tenant_maker(app: FastAPI, settings: Settings) -> AsyncIterator[MakeTenant]:
+    async def make(plan: Plan = Plan.ENTERPRISE) -> TestTenant:
+        slug = f"t-{uuid.uuid4().hex[:16]}"
+        new = NewTenant(name=slug, slug=slug, admin_email=f"admin@{slug}.test", plan=plan)
+        credentials = await onboarding_from(settings).create(new)
+        client = await stack.enter_async_context(client_of(app))
+        tenant = TestTenant(credentials, client)
+        answer = await client.post("/v1/auth/login", json=tenant.login)
+        assert answer.status_code == 200, answer.text
+        client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+        return tenant
+
+    async with AsyncExitStack() as stack:
+        yield make
+
+
+@pytest.fixture
+async def make_tenant(app: FastAPI, settings: Settings) -> AsyncIterator[MakeTenant]:
+    """Make as many tenants as a test needs."""
+    async with tenant_maker(app, settings) as make:
+        yield make
+
+
+@pytest.fixture
+async def tenant(make_tenant: MakeTenant) -> TestTenant:
+    return await make_tenant()
+
+
+@pytest.fixture
+async def stranger(make_tenant: MakeTenant) -> TestTenant:
+    """Another tenant, to whom nothing of the first may show."""
+    return await make_tenant()

@@ -1,0 +1,102 @@
+"""The boot refuses what is missing or unsafe, and names the variable."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.core.settings import Settings, SettingsError, load_settings
+
+GOOD: dict[str, Any] = {
+    "environment": "production",
+    "database_url": "postgresql://app_runtime:kD93mfQpz1xT@db.internal/app",
+    "redis_url": "rediss://:pq8Zk2mW0sLd@cache.internal:6379/0",
+    "secret_key": "5f0c1e9b7a3d48c6925e1f7b0a6c3d8e",
+}
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"APP_{name.upper()}", raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+def with_keys(directory: Path) -> dict[str, Any]:
+    (directory / "current.pem").write_text("a key")
+    return {**GOOD, "jwt_keys_dir": directory}
+
+
+def test_complete_production_settings_are_accepted(tmp_path: Path) -> None:
+    assert load_settings(**with_keys(tmp_path)).is_production_like
+
+
+@pytest.mark.parametrize("name", ["environment", "database_url", "redis_url", "secret_key", "jwt_keys_dir"])
+def test_what_differs_by_environment_has_no_default(tmp_path: Path, name: str) -> None:
+    values = with_keys(tmp_path)
+    del values[name]
+    with pytest.raises(SettingsError, match=f"APP_{name.upper()}: is missing"):
+        load_settings(**values)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("secret_key", "change-me-change-me-change-me-change-me"),
+        ("secret_key", "x" * 40),
+        ("database_url", "postgresql://app_runtime:change-me@db/app"),
+        ("redis_url", "redis://:<password>@cache:6379/0"),
+    ],
+)
+def test_placeholders_are_refused_outside_dev(tmp_path: Path, name: str, value: str) -> None:
+    values = {**with_keys(tmp_path), name: value}
+    with pytest.raises(SettingsError, match=f"APP_{name.upper()} still holds a placeholder"):
+        load_settings(**values)
+    assert load_settings(**{**values, "environment": "dev"})
+
+
+def test_missing_keys_are_refused_outside_dev(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="APP_JWT_KEYS_DIR"):
+        load_settings(**GOOD, jwt_keys_dir=tmp_path)
+
+
+@pytest.mark.parametrize("name", ["bcrypt_rounds", "api_key_bcrypt_rounds"])
+def test_cheap_hashes_are_refused_outside_dev(tmp_path: Path, name: str) -> None:
+    with pytest.raises(SettingsError, match=f"APP_{name.upper()}"):
+        load_settings(**with_keys(tmp_path), **{name: 4})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("environment", "prod"),
+        ("database_url", "mysql://localhost/app"),
+        ("redis_url", "http://localhost"),
+        ("secret_key", "short"),
+        ("access_token_ttl_seconds", 86400),
+        ("port", 0),
+        ("api_key_prefix", "Has Spaces"),
+    ],
+)
+def test_a_wrong_value_is_named_and_never_repeated(tmp_path: Path, name: str, value: object) -> None:
+    with pytest.raises(SettingsError, match=f"APP_{name.upper()}") as refusal:
+        load_settings(**{**with_keys(tmp_path), name: value})
+    if isinstance(value, str) and name == "secret_key":
+        assert "short" not in str(refusal.value)
+
+
+def test_secrets_do_not_show_in_the_representation(tmp_path: Path) -> None:
+    shown = repr(load_settings(**with_keys(tmp_path)))
+    for secret in ("kD93mfQpz1xT", "pq8Zk2mW0sLd", GOOD["secret_key"]):
+        assert secret not in shown
+
+
+def test_later_files_win_and_the_environment_wins_over_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".local").mkdir()
+    (tmp_path / "project.env").write_text("APP_PROJECT_NAME=one\nAPP_PORT=1001\nAPP_HOST=h1\n")
+    (tmp_path / ".local/runtime.env").write_text("APP_PROJECT_NAME=two\nAPP_PORT=1002\n")
+    monkeypatch.setenv("APP_PROJECT_NAME", "three")
+    settings = load_settings(**with_keys(tmp_path))
+    assert (settings.project_name, settings.port, settings.host) == ("three", 1002, "h1")
