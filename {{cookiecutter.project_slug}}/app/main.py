@@ -58,7 +58,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     install_problem_handlers(app)
     install_openapi(app, declared_access)
     app.add_middleware(
-        gateway.install,  # type: ignore[arg-type]  # a factory, which Starlette's typing calls a class
+        gateway.install,
         settings=settings,
         authenticator=app.state.authenticator,
         registry=app.state.registry,

@@ -3,6 +3,8 @@
 `app.core.migrations` decides the tree, the schema and the connection; nothing is read from an ini file.
 """
 
+from alembic import context
+
 import app.access.models
 import app.audit.models
 import app.auth.models
@@ -13,16 +15,17 @@ import app.scaling.models
 import app.tenants.models
 import app.usage.models
 import app.users.models  # noqa: F401  # each import registers its tables
-from alembic import context
 from app.core.database import PLATFORM_SCHEMA, PlatformBase, TenantBase
 
 attributes = context.config.attributes
 is_platform = attributes["tree"] == "platform"
+# Which schema to compare: None is the one that search_path names.
+schema = PLATFORM_SCHEMA if is_platform else None
 options = {
     "target_metadata": PlatformBase.metadata if is_platform else TenantBase.metadata,
     "version_table_schema": PLATFORM_SCHEMA if is_platform else attributes.get("schema"),
     "include_schemas": is_platform,
-    "include_name": lambda name, kind, _: kind != "schema" or name == PLATFORM_SCHEMA,
+    "include_name": lambda name, kind, _: kind != "schema" or name == schema,
     "compare_type": True,
     "compare_server_default": True,
 }

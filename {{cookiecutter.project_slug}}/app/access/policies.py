@@ -57,7 +57,8 @@ def compile_rules(rules: Iterable[Any]) -> CompiledPolicy:
         effect = rule.get("effect") if isinstance(rule, dict) else None
         permission = rule.get("permission") if isinstance(rule, dict) else None
         if (
-            effect not in sets
+            not isinstance(effect, str)
+            or effect not in sets
             or not isinstance(permission, str)
             or not RULE_PATTERN.fullmatch(permission)
             or set(rule) != {"effect", "permission"}

@@ -38,9 +38,9 @@ def public(endpoint: F) -> F:
     return endpoint
 
 
-def declared_access(route: APIRoute) -> str | None:
-    """The permission of a route, `PUBLIC`, or None when its author declared nothing."""
-    return getattr(route.endpoint, DECLARATION, None)
+def declared_access(endpoint: object) -> str | None:
+    """The permission of an endpoint, `PUBLIC`, or None when its author declared nothing."""
+    return getattr(endpoint, DECLARATION, None)
 
 
 class GuardedRoute(APIRoute):
@@ -50,7 +50,7 @@ class GuardedRoute(APIRoute):
         handle = super().get_route_handler()
 
         async def guarded(request: Request) -> Response:
-            await check_access(request, declared_access(self))
+            await check_access(request, declared_access(self.endpoint))
             return await handle(request)
 
         return guarded

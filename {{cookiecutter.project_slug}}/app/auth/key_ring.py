@@ -57,7 +57,9 @@ class KeyRing:
         if not (directory / CURRENT).is_file():
             raise KeyRingError(f"{directory / CURRENT}: missing; `python -m app keys generate` makes one")
         private = _load_private(directory / CURRENT)
-        others = [path for path in (directory / NEXT, *sorted(directory.glob(RETIRED_PATTERN))) if path.exists()]
+        others = [
+            path for path in (directory / NEXT, *sorted(directory.glob(RETIRED_PATTERN))) if path.exists()
+        ]
         publics = [private.public_key(), *(_load_public(path) for path in others)]
         keys = {key.kid: key for key in map(_verification_key, publics)}
         current = _verification_key(private.public_key())

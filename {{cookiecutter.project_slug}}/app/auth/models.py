@@ -4,10 +4,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from app.core.database import TenantBase
-from app.core.ids import new_id
 from sqlalchemy import CheckConstraint, ForeignKey, Index, func
 from sqlalchemy.orm import Mapped, mapped_column
+
+from app.core.database import TenantBase
+from app.core.ids import new_id
 
 
 class APIKey(TenantBase):

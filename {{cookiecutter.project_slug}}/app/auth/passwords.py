@@ -16,7 +16,9 @@ MIN_LENGTH: Final = 12
 MAX_LENGTH: Final = 128
 MIN_CONTEXT_LENGTH: Final = 4
 # Well-formed, and the hash of nothing anybody knows: verifying against it costs what a real one costs.
-DUMMY_HASH: Final = "$bcrypt-sha256$v=2,t=2b,r={rounds}$n79VH.0Q2TMWmt3Oqt9uku$Kq4Noyk3094Y2QlB8NdRT8SvGiI4ft2"
+DUMMY_HASH: Final = (
+    "$bcrypt-sha256$v=2,t=2b,r={rounds}$n79VH.0Q2TMWmt3Oqt9uku$Kq4Noyk3094Y2QlB8NdRT8SvGiI4ft2"
+)
 
 
 class WeakPassword(ValueError):
@@ -38,7 +40,9 @@ class PasswordHasher:
     """
 
     def __init__(self, *, rounds: int, workers: int) -> None:
-        self._context = CryptContext(schemes=["bcrypt_sha256"], bcrypt_sha256__default_rounds=rounds, bcrypt_sha256__min_rounds=rounds)
+        self._context = CryptContext(
+            schemes=["bcrypt_sha256"], bcrypt_sha256__default_rounds=rounds, bcrypt_sha256__min_rounds=rounds
+        )
         self._executor = ThreadPoolExecutor(workers, thread_name_prefix="bcrypt")
         self._dummy_hash = DUMMY_HASH.format(rounds=rounds)
 

@@ -27,7 +27,7 @@ from app.core.ids import new_id
 from app.tenants import TenantRegistry
 from app.users import service as users
 
-TOKEN_PREFIX: Final = "rt_"
+TOKEN_PREFIX: Final = "rt_"  # noqa: S105  # marks the kind, is no secret
 SECRET_BYTES: Final = 32
 
 log = structlog.get_logger(__name__)
@@ -75,7 +75,11 @@ class Sessions:
             if not await users.record_login(session, credentials, new_hash=result.new_hash):
                 raise InvalidCredentials
             refresh_token = self._add_refresh_token(
-                session, tenant.id, credentials.id, family_id=new_id(), expires_at=utc_now() + self._refresh_ttl
+                session,
+                tenant.id,
+                credentials.id,
+                family_id=new_id(),
+                expires_at=utc_now() + self._refresh_ttl,
             )
         return self._pair(tenant, credentials.id, credentials.role, refresh_token)
 

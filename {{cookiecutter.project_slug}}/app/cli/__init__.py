@@ -23,6 +23,8 @@ def main() -> None:
     try:
         cli(prog_name="python -m app")
     except (SettingsError, AppError) as error:
-        detail = f"{error.title}: {error.detail}" if isinstance(error, AppError) and error.detail else str(error)
+        detail = (
+            f"{error.title}: {error.detail}" if isinstance(error, AppError) and error.detail else str(error)
+        )
         sys.stderr.write(f"error: {detail}\n")
         raise SystemExit(1) from None

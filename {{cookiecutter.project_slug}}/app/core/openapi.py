@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 
 SECURITY_SCHEMES: Final = {
     "accessToken": {
@@ -53,11 +53,11 @@ TAGS: Final = [
     {"name": "health", "description": "For load balancers and orchestrators."},
 ]
 
-AccessOf = Callable[[APIRoute], str | None]
+AccessOf = Callable[[object], str | None]
 
 
 def install_openapi(app: FastAPI, access_of: AccessOf) -> None:
-    """Make `app.openapi()` describe the access that `access_of` reports: a permission, `public` or None."""
+    """Make `app.openapi()` describe what `access_of` says of an endpoint: a permission, `public`, None."""
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -81,15 +81,16 @@ def _describe(document: dict[str, Any], app: FastAPI, access_of: AccessOf) -> No
     components.setdefault("schemas", {})["Problem"] = PROBLEM_SCHEMA
     for name in ("HTTPValidationError", "ValidationError"):
         components["schemas"].pop(name, None)
-    for route in _api_routes(app):
+    for route in api_routes(app):
         for method in route.methods or ():
             operation = document["paths"].get(route.path_format, {}).get(method.lower())
             if operation is not None:
-                _describe_operation(operation, access_of(route))
+                _describe_operation(operation, access_of(route.endpoint))
 
 
-def _api_routes(app: FastAPI) -> list[APIRoute]:
-    return [route for route in app.routes if isinstance(route, APIRoute)]
+def api_routes(app: FastAPI) -> list[RouteContext]:
+    """Every API route of the application with the path it is reached by, included routers and all."""
+    return [route for route in iter_route_contexts(app.routes) if isinstance(route.original_route, APIRoute)]
 
 
 def _describe_operation(operation: dict[str, Any], access: str | None) -> None:
@@ -102,9 +103,7 @@ def _describe_operation(operation: dict[str, Any], access: str | None) -> None:
         operation["x-permission"] = access
     if "422" in responses:
         problems["422"] = "The request is not valid; `errors` lists the fields."
-    if "{" in str(operation.get("operationId", "")) or any(
-        parameter.get("in") == "path" for parameter in operation.get("parameters", [])
-    ):
+    if any(parameter.get("in") == "path" for parameter in operation.get("parameters", [])):
         problems["404"] = "Not in this tenant."
     for status, description in problems.items():
         responses[status] = {

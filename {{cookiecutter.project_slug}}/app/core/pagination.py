@@ -92,7 +92,7 @@ async def fetch_page(
     tenant_id: UUID,
     collection: str,
 ) -> tuple[Sequence[RowT], str | None]:
-    """Newest first by (created_at, id); one query, one row more than asked to know if there is a next page."""
+    """Newest first by (created_at, id), in one query: a row more than asked tells if a page follows."""
     position = tuple_(model.created_at, model.id)
     if request.cursor is not None:
         query = query.where(position < cursors.decode(tenant_id, collection, request.cursor))
@@ -102,4 +102,3 @@ async def fetch_page(
         return rows, None
     page = rows[: request.limit]
     return page, cursors.encode(tenant_id, collection, (page[-1].created_at, page[-1].id))
-

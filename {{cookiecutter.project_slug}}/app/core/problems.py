@@ -84,9 +84,7 @@ async def _dependency_error(request: Request, error: Exception) -> Response:
     if not _is_outage(error):
         raise error
     log.error("dependency_unavailable", error=type(error).__name__)
-    unavailable = ServiceUnavailable(
-        "Try again in a moment.", headers={"Retry-After": RETRY_AFTER_SECONDS}
-    )
+    unavailable = ServiceUnavailable("Try again in a moment.", headers={"Retry-After": RETRY_AFTER_SECONDS})
     return await _app_error(request, unavailable)
 
 

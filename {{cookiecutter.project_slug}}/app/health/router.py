@@ -50,9 +50,7 @@ async def ready(request: Request, response: Response) -> Readiness:
     healthy = all(outcome == "ok" for outcome in outcomes)
     response.status_code = 200 if healthy else 503
     response.headers["Cache-Control"] = "no-store"
-    return Readiness(
-        status="ok" if healthy else "failed", checks=dict(zip(names, outcomes, strict=True))
-    )
+    return Readiness(status="ok" if healthy else "failed", checks=dict(zip(names, outcomes, strict=True)))
 
 
 async def _reach_database(database: Database) -> None:

@@ -88,7 +88,9 @@ class RedisGCRA:
         except BaseException as error:
             for _, future in batch:
                 if not future.done():
-                    future.set_exception(error if isinstance(error, Exception) else ConnectionError("stopped"))
+                    future.set_exception(
+                        error if isinstance(error, Exception) else ConnectionError("stopped")
+                    )
             if not isinstance(error, Exception):
                 raise
             return
@@ -116,7 +118,9 @@ class RedisGCRA:
         for buckets in requests:
             keys = [bucket.key for bucket in buckets]
             numbers = [
-                number for bucket in buckets for number in (bucket.limit.interval_us, bucket.limit.tolerance_us)
+                number
+                for bucket in buckets
+                for number in (bucket.limit.interval_us, bucket.limit.tolerance_us)
             ]
             pipeline.evalsha(SCRIPT_SHA, len(keys), *keys, *numbers)
         return list(await pipeline.execute(raise_on_error=False))

@@ -3,10 +3,11 @@
 from datetime import datetime
 from uuid import UUID
 
-from app.core.database import PlatformBase
-from app.core.ids import new_id
 from sqlalchemy import CheckConstraint, ForeignKey, UniqueConstraint, func
 from sqlalchemy.orm import Mapped, mapped_column
+
+from app.core.database import PlatformBase
+from app.core.ids import new_id
 
 
 class RateLimitConfig(PlatformBase):

@@ -57,7 +57,9 @@ class DatabaseLimits:
     async def _load(self, key: tuple[UUID, str]) -> Limits:
         tenant_id, plan = key
         async with self._database.platform() as session:
-            rows = await session.scalars(select(RateLimitConfig).where(RateLimitConfig.tenant_id == tenant_id))
+            rows = await session.scalars(
+                select(RateLimitConfig).where(RateLimitConfig.tenant_id == tenant_id)
+            )
             limits = plan_limits(plan)
             for row in rows:
                 limit = Limit(row.max_requests, row.window_seconds, row.burst)

@@ -56,9 +56,7 @@ async def update_resource(
 ) -> ResourceRead:
     """With `If-Match`, only if nobody changed it since: otherwise 412."""
     changes = body.model_dump(exclude_none=True)
-    resource = await service.update_resource(
-        session, resource_id, changes, expected_version=expected_version
-    )
+    resource = await service.update_resource(session, resource_id, changes, expected_version=expected_version)
     return _read(response, resource)
 
 

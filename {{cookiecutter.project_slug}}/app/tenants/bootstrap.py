@@ -1,4 +1,4 @@
-"""The first tenant of an installation, made from `APP_FIRST_TENANT_NAME` and `APP_FIRST_TENANT_ADMIN_EMAIL`."""
+"""The first tenant of an installation, made from `APP_FIRST_TENANT_NAME` and `…_ADMIN_EMAIL`."""
 
 from collections.abc import Callable
 

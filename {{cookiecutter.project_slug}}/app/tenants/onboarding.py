@@ -144,7 +144,9 @@ class Onboarding:
                     return None
                 await connection.execute(text(f"SET LOCAL search_path TO {tenant_schema(tenant_id)}"))
                 async with AsyncSession(connection) as session:
-                    changed = await users.set_password(session, email, role=ADMIN, password_hash=password_hash)
+                    changed = await users.set_password(
+                        session, email, role=ADMIN, password_hash=password_hash
+                    )
                     await session.flush()
         finally:
             await engine.dispose()
@@ -180,7 +182,8 @@ async def create_schema(connection: AsyncConnection, schema: str) -> None:
         GRANT {schema} TO {RUNTIME_ROLE};
         CREATE SCHEMA {schema};
         GRANT USAGE ON SCHEMA {schema} TO {schema};
-        ALTER DEFAULT PRIVILEGES IN SCHEMA {schema} GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO {schema};
+        ALTER DEFAULT PRIVILEGES IN SCHEMA {schema}
+            GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO {schema};
         SET LOCAL search_path TO {schema};
         {GOLDEN_TENANT_SCRIPT.read_text()}
     """

@@ -3,9 +3,10 @@
 from datetime import datetime
 from uuid import UUID
 
-from app.core.database import PlatformBase
 from sqlalchemy import BigInteger, CheckConstraint, Index, SmallInteger
 from sqlalchemy.orm import Mapped, mapped_column
+
+from app.core.database import PlatformBase
 
 
 class UsageMetric(PlatformBase):

@@ -91,10 +91,10 @@ async def create_user(
 ) -> User:
     """Raises EmailTaken. The caller hashes the password, off the event loop."""
     user = User(email=normalize_email(email), role=role, password_hash=password_hash, full_name=full_name)
-    session.add(user)
     try:
+        # A savepoint, so that the caller's transaction outlives the refusal.
         async with session.begin_nested():
-            await session.flush()
+            session.add(user)
     except IntegrityError as error:
         if "uq_users_email" in str(error.orig):
             raise EmailTaken from error

@@ -50,17 +50,18 @@ async def catalog(connection: Any, schema: str) -> list[tuple[str, ...]]:
     return [tuple(row) for row in await connection.execute(CATALOG, {"schema": schema, "name": schema})]
 
 
-def differences(connection: Connection, tree: Tree, schema: str) -> list[Any]:
+def differences(connection: Connection, tree: Tree, default_schema: str) -> list[Any]:
     is_platform = tree == "platform"
+    schema = PLATFORM_SCHEMA if is_platform else None
     # What SQLAlchemy takes unqualified tables to be in; it asked before the search path was set.
-    connection.dialect.default_schema_name = schema
+    connection.dialect.default_schema_name = default_schema
     context = MigrationContext.configure(
         connection,
         opts={
             "compare_type": True,
             "compare_server_default": True,
             "include_schemas": is_platform,
-            "include_name": lambda name, kind, _: kind != "schema" or name == PLATFORM_SCHEMA,
+            "include_name": lambda name, kind, _: kind != "schema" or name == schema,
             "version_table_schema": PLATFORM_SCHEMA if is_platform else None,
         },
     )
@@ -154,8 +155,10 @@ async def test_a_malformed_schema_is_refused(database_urls: DatabaseURLs) -> Non
 async def test_every_time_has_a_zone_and_every_foreign_key_an_index(database_urls: DatabaseURLs) -> None:
     for metadata in (PlatformBase.metadata, TenantBase.metadata):
         for table in metadata.tables.values():
-            indexed = {tuple(index.columns.keys())[0] for index in table.indexes}
-            indexed |= {tuple(c.columns.keys())[0] for c in table.constraints if hasattr(c, "columns") and c.columns}
+            indexed = {next(iter(index.columns.keys())) for index in table.indexes}
+            indexed |= {
+                next(iter(c.columns.keys())) for c in table.constraints if hasattr(c, "columns") and c.columns
+            }
             for column in table.columns:
                 if column.type.python_type.__name__ == "datetime":
                     assert column.type.timezone, f"{table.name}.{column.name}"

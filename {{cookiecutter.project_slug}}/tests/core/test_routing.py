@@ -1,4 +1,4 @@
-"""Transactions go to their tenant or nowhere: the contract with asyncpg and SQLAlchemy, and the leak proof."""
+"""Transactions go to their tenant or nowhere: the contract with asyncpg, and the leak proof."""
 
 import asyncio
 import random
@@ -90,9 +90,7 @@ async def test_rollback_and_savepoint_keep_the_route(
     for schema in reversed(twins):
         async with database.tenant(schema) as session:
             assert await whoami(session) == (schema, schema, schema)
-            assert (
-                await session.scalar(text("SELECT count(*) FROM resources WHERE name = 'abandoned'")) == 0
-            )
+            assert await session.scalar(text("SELECT count(*) FROM resources WHERE name = 'abandoned'")) == 0
 
 
 async def test_a_failed_statement_leaves_the_next_tenant_alone(
@@ -255,9 +253,7 @@ async def test_a_tenant_role_reaches_no_other_schema(database: Database, twins: 
                 await session.execute(text(forbidden))
 
 
-async def test_the_runtime_login_alone_reaches_no_tenant(
-    database: Database, twins: tuple[str, str]
-) -> None:
+async def test_the_runtime_login_alone_reaches_no_tenant(database: Database, twins: tuple[str, str]) -> None:
     with pytest.raises(DBAPIError, match="permission denied"):
         async with database.platform() as session:
             await session.execute(text(f"SELECT * FROM {twins[0]}.resources"))
@@ -270,9 +266,7 @@ async def test_the_runtime_login_cannot_change_the_registry(database: Database) 
                 await session.execute(text(forbidden))
 
 
-async def test_what_the_role_does_not_withstand_is_known(
-    database: Database, twins: tuple[str, str]
-) -> None:
+async def test_what_the_role_does_not_withstand_is_known(database: Database, twins: tuple[str, str]) -> None:
     """Arbitrary SQL with a second statement can take another tenant's role: pooled tenants share a login.
 
     The docs say so; a login or database of its own is what withstands it.

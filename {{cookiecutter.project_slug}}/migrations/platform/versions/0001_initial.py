@@ -117,7 +117,9 @@ def upgrade() -> None:
         sa.Column("actuator", sa.String(), nullable=False),
         sa.Column("decided_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.CheckConstraint(
-            "(action = 'scale_up' AND capacity_after > capacity_before) OR (action = 'scale_down' AND capacity_after < capacity_before) OR (action = 'hold' AND capacity_after = capacity_before)",
+            "(action = 'scale_up' AND capacity_after > capacity_before)"
+            " OR (action = 'scale_down' AND capacity_after < capacity_before)"
+            " OR (action = 'hold' AND capacity_after = capacity_before)",
             name=op.f("ck_scaling_events_action_matches_capacity"),
         ),
         sa.CheckConstraint(

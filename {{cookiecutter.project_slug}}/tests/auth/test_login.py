@@ -1,0 +1,367 @@
+"""Log in, refresh and log out over HTTP, API keys, and every way to be refused."""
+
+import asyncio
+import base64
+import json
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from jose import jws
+from sqlalchemy import text
+
+from app.auth.passwords import PasswordHasher
+from app.core.database import Database, owner_engine
+from tests.conftest import DatabaseURLs, MakeTenant, TestTenant
+
+LOGIN = "/v1/auth/login"
+REFRESH = "/v1/auth/refresh"
+
+
+def slug(answer: httpx.Response) -> str:
+    assert answer.headers["content-type"] == "application/problem+json", answer.text
+    problem_type: str = answer.json()["type"]
+    return problem_type.removeprefix("urn:problem-type:")
+
+
+def without_ids(answer: httpx.Response) -> dict[str, Any]:
+    return {name: value for name, value in answer.json().items() if name != "correlation_id"}
+
+
+async def count_refresh_tokens(database: Database, tenant: TestTenant) -> int:
+    async with database.tenant(tenant.schema) as session:
+        return int(await session.scalar(text("SELECT count(*) FROM refresh_tokens")) or 0)
+
+
+async def test_login_answers_as_promised(client: httpx.AsyncClient, tenant: TestTenant) -> None:
+    answer = await client.post(LOGIN, json=tenant.login)
+    assert answer.status_code == 200
+    assert set(answer.json()) == {"access_token", "refresh_token", "token_type", "expires_in"}
+    assert (answer.json()["token_type"], answer.json()["expires_in"]) == ("bearer", 900)
+    assert answer.headers["cache-control"] == "no-store"
+    headers = {"Authorization": f"Bearer {answer.json()['access_token']}"}
+    me = await client.get("/v1/users/me", headers=headers)
+    assert (me.status_code, me.json()["email"], me.json()["role"]) == (200, tenant.login["email"], "admin")
+    assert me.json()["last_login_at"] is not None
+    assert "password" not in me.text
+
+
+async def test_the_email_is_compared_without_case(client: httpx.AsyncClient, tenant: TestTenant) -> None:
+    body = {**tenant.login, "email": f" {tenant.login['email'].upper()} "}
+    assert (await client.post(LOGIN, json=body)).status_code == 200
+
+
+async def test_every_wrong_credential_gets_the_same_answer(
+    client: httpx.AsyncClient,
+    tenant: TestTenant,
+    stranger: TestTenant,
+    database: Database,
+) -> None:
+    before = await count_refresh_tokens(database, tenant)
+    answers = [
+        await client.post(LOGIN, json={**tenant.login, **wrong})
+        for wrong in (
+            {"password": "wrong"},
+            {"email": "nobody@acme.test"},
+            {"tenant": "no-such-tenant"},
+            {"tenant": stranger.login["tenant"]},
+            {"email": stranger.login["email"]},
+            {"password": tenant.login["password"] + " "},
+            {"password": tenant.login["password"].swapcase()},
+        )
+    ]
+    assert {answer.status_code for answer in answers} == {401}
+    assert all(without_ids(answer) == without_ids(answers[0]) for answer in answers)
+    assert slug(answers[0]) == "invalid-credentials"
+    assert await count_refresh_tokens(database, tenant) == before
+
+
+async def test_an_unknown_user_costs_a_verification_too(
+    client: httpx.AsyncClient, tenant: TestTenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counted, not timed: one bcrypt each, so that the clock tells nothing."""
+    verifications: list[str | None] = []
+    original = PasswordHasher._verify
+
+    def counting(self: PasswordHasher, password: str, stored: str | None) -> Any:
+        verifications.append(stored)
+        return original(self, password, stored)
+
+    monkeypatch.setattr(PasswordHasher, "_verify", counting)
+    for wrong in ({"password": "wrong"}, {"email": "nobody@acme.test"}, {"tenant": "no-such-tenant"}):
+        await client.post(LOGIN, json={**tenant.login, **wrong})
+    assert [stored is None for stored in verifications] == [False, True, True]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"tenant": "Acme'; DROP TABLE users"},
+        {"tenant": ""},
+        {"tenant": 5},
+        {"email": "nul\x00@acme.test"},
+        {"email": "a" * 300},
+        {"password": "nul\x00"},
+        {"password": ""},
+        {"password": "x" * 10_000},
+        {"password": None},
+        {"otp": "123456"},
+    ],
+)
+async def test_a_malformed_login_is_422_and_does_not_repeat_the_password(
+    client: httpx.AsyncClient, tenant: TestTenant, change: dict[str, Any]
+) -> None:
+    answer = await client.post(LOGIN, json={**tenant.login, **change})
+    assert (answer.status_code, slug(answer)) == (422, "validation-failed")
+    assert tenant.login["password"] not in answer.text
+
+
+async def test_a_disabled_user_cannot_log_in_or_refresh(
+    client: httpx.AsyncClient, tenant: TestTenant, database: Database
+) -> None:
+    tokens = (await client.post(LOGIN, json=tenant.login)).json()
+    async with database.tenant(tenant.schema) as session:
+        await session.execute(text("UPDATE users SET state = 'disabled'"))
+    assert slug(await client.post(LOGIN, json=tenant.login)) == "invalid-credentials"
+    answer = await client.post(REFRESH, json={"refresh_token": tokens["refresh_token"]})
+    assert slug(answer) == "invalid-refresh-token"
+
+
+async def test_a_refresh_token_works_once_and_its_reuse_ends_the_login(
+    client: httpx.AsyncClient, tenant: TestTenant
+) -> None:
+    first = (await client.post(LOGIN, json=tenant.login)).json()
+    other_login = (await client.post(LOGIN, json=tenant.login)).json()
+    second = await client.post(REFRESH, json={"refresh_token": first["refresh_token"]})
+    assert second.status_code == 200
+    assert second.json()["refresh_token"] != first["refresh_token"]
+    replayed = await client.post(REFRESH, json={"refresh_token": first["refresh_token"]})
+    assert (replayed.status_code, slug(replayed)) == (401, "invalid-refresh-token")
+    answer = await client.post(REFRESH, json={"refresh_token": second.json()["refresh_token"]})
+    assert slug(answer) == "invalid-refresh-token"
+    answer = await client.post(REFRESH, json={"refresh_token": other_login["refresh_token"]})
+    assert answer.status_code == 200, "another login of the same person goes on"
+
+
+async def test_of_concurrent_refreshes_at_most_one_wins(
+    client: httpx.AsyncClient, tenant: TestTenant
+) -> None:
+    token = (await client.post(LOGIN, json=tenant.login)).json()["refresh_token"]
+    answers = await asyncio.gather(*(client.post(REFRESH, json={"refresh_token": token}) for _ in range(5)))
+    assert sorted(answer.status_code for answer in answers) == [200, 401, 401, 401, 401]
+
+
+async def test_logging_out_ends_the_login(client: httpx.AsyncClient, tenant: TestTenant) -> None:
+    token = (await client.post(LOGIN, json=tenant.login)).json()["refresh_token"]
+    for _ in range(2):
+        assert (await client.post("/v1/auth/logout", json={"refresh_token": token})).status_code == 204
+    assert (await client.post(REFRESH, json={"refresh_token": token})).status_code == 401
+
+
+async def test_only_the_hash_of_a_refresh_token_is_stored(
+    client: httpx.AsyncClient, tenant: TestTenant, database: Database
+) -> None:
+    token = (await client.post(LOGIN, json=tenant.login)).json()["refresh_token"]
+    async with database.tenant(tenant.schema) as session:
+        rows = (await session.execute(text("SELECT r::text FROM refresh_tokens r"))).scalars().all()
+    assert rows
+    assert not any(token in row or token.removeprefix("rt_") in row for row in rows)
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "rt_",
+        "x",
+        "rt_" + "A" * 64,
+        "rt_" + base64.urlsafe_b64encode(bytes(48)).decode(),
+        "rt_é",
+        "é" * 20,
+        "'; DROP TABLE refresh_tokens; --",
+    ],
+)
+async def test_a_made_up_refresh_token_is_401(client: httpx.AsyncClient, token: str) -> None:
+    answer = await client.post(REFRESH, json={"refresh_token": token})
+    assert (answer.status_code, slug(answer)) == (401, "invalid-refresh-token")
+
+
+async def test_an_expired_refresh_token_is_401(
+    client: httpx.AsyncClient, tenant: TestTenant, database: Database
+) -> None:
+    token = (await client.post(LOGIN, json=tenant.login)).json()["refresh_token"]
+    async with database.tenant(tenant.schema) as session:
+        await session.execute(
+            text(
+                "UPDATE refresh_tokens SET issued_at = now() - interval '2 d', expires_at = now() - interval '1 s'"
+            )
+        )
+    assert (await client.post(REFRESH, json={"refresh_token": token})).status_code == 401
+
+
+def forged_tokens(app: FastAPI, tenant: TestTenant, token: str) -> dict[str, str]:
+    """Access tokens an attacker, or a stale client, would send."""
+    header, payload, signature = token.split(".")
+    claims = json.loads(base64.urlsafe_b64decode(payload + "=="))
+
+    def encode(part: dict[str, Any]) -> str:
+        return base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode()
+
+    codec, key = app.state.codec, app.state.key_ring.signing_key
+    subject, tenant_id = uuid.UUID(claims["sub"]), tenant.id
+    public_pem = app.state.key_ring.verification_key(key.kid).prepared.to_pem().decode()
+    hs256 = jws.sign(claims, "x" * 64, headers={"typ": "at+jwt", "kid": key.kid}, algorithm="HS256")
+    good_header = {"alg": "RS256", "typ": "at+jwt", "kid": key.kid}
+    return {
+        "expired": codec.issue(subject, tenant_id, "admin", now=datetime.now(UTC) - timedelta(hours=1)),
+        "signature of another payload": f"{header}.{encode({**claims, 'role': 'read_only'})}.{signature}",
+        "alg none": f"{encode({**good_header, 'alg': 'none'})}.{payload}.",
+        "alg swapped to HS256": hs256,
+        "alg swapped, header kept": f"{header}.{hs256.split('.')[1]}.{hs256.split('.')[2]}",
+        "unknown kid": f"{encode({**good_header, 'kid': 'other'})}.{payload}.{signature}",
+        "path as kid": f"{encode({**good_header, 'kid': '../../etc/passwd'})}.{payload}.{signature}",
+        "embedded key": f"{encode({**good_header, 'jwk': {'kty': 'RSA'}})}.{payload}.{signature}",
+        "crit": f"{encode({**good_header, 'crit': ['x']})}.{payload}.{signature}",
+        "oversized": f"{header}.{'A' * 2_000_000}.{signature}",
+        "two parts": f"{header}.{payload}",
+        "four parts": f"{token}.x",
+        "empty": "",
+        "not ascii": "é.é.é",
+        "pem as token": base64.urlsafe_b64encode(public_pem.encode()).decode(),
+    }
+
+
+async def test_forged_and_stale_tokens_are_401(
+    app: FastAPI, client: httpx.AsyncClient, tenant: TestTenant
+) -> None:
+    token = (await client.post(LOGIN, json=tenant.login)).json()["access_token"]
+    for name, forged in forged_tokens(app, tenant, token).items():
+        header = f"Bearer {forged}".encode()
+        answer = await client.post("/v1/resources", json={"name": "x"}, headers={"Authorization": header})
+        assert (name, answer.status_code, slug(answer)) == (name, 401, "invalid-token")
+    assert (await tenant.client.get("/v1/resources")).json()["items"] == []
+
+
+async def test_a_bad_token_does_not_close_the_public_routes(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/health/live", headers={"Authorization": "Bearer stale"})
+    assert answer.status_code == 200
+
+
+async def test_the_api_key_opens_the_same_routes(client: httpx.AsyncClient, tenant: TestTenant) -> None:
+    headers = {"X-API-Key": tenant.credentials.api_key}
+    created = await client.post("/v1/resources", json={"name": "by key"}, headers=headers)
+    assert (created.status_code, created.json()["owner_id"]) == (201, None)
+    read = await client.get(created.headers["location"], headers=headers)
+    assert (read.status_code, read.json()) == (200, created.json())
+    assert slug(await client.get("/v1/users/me", headers=headers)) == "not-a-user"
+
+
+async def test_a_wrong_api_key_is_401(
+    client: httpx.AsyncClient, tenant: TestTenant, stranger: TestTenant
+) -> None:
+    key, other = tenant.credentials.api_key, stranger.credentials.api_key
+    prefix, mode, ids, secret = key.split("_")
+    for wrong in (
+        key[:-1] + ("0" if key[-1] != "0" else "1"),
+        "_".join((prefix, mode, other.split("_")[2], secret)),
+        "_".join((prefix, mode, ids, other.split("_")[3])),
+        key.replace("_test_", "_live_"),
+        "",
+        "x",
+        key + "0",
+        "é" * 10,
+    ):
+        answer = await client.get("/v1/resources", headers={"X-API-Key": wrong.encode()})
+        assert (answer.status_code, slug(answer)) == (401, "invalid-api-key")
+
+
+async def test_two_credentials_are_refused(client: httpx.AsyncClient, tenant: TestTenant) -> None:
+    authorization = tenant.client.headers["Authorization"]
+    for headers in (
+        [("Authorization", authorization), ("X-API-Key", tenant.credentials.api_key)],
+        [("Authorization", authorization), ("Authorization", authorization)],
+    ):
+        answer = await client.get("/v1/resources", headers=headers)
+        assert (answer.status_code, slug(answer)) == (401, "ambiguous-credentials")
+
+
+async def test_a_revoked_or_expired_key_is_401(
+    app: FastAPI, client: httpx.AsyncClient, make_tenant: MakeTenant, database: Database
+) -> None:
+    for change in (
+        "revoked_at = now()",
+        "created_at = now() - interval '2 d', expires_at = now() - interval '1 d'",
+    ):
+        tenant = await make_tenant()
+        async with database.tenant(tenant.schema) as session:
+            await session.execute(text(f"UPDATE api_keys SET {change}"))
+        answer = await client.get("/v1/resources", headers={"X-API-Key": tenant.credentials.api_key})
+        assert (answer.status_code, slug(answer)) == (401, "invalid-api-key")
+
+
+async def test_an_api_key_is_verified_by_bcrypt_once_and_unknown_ones_never(
+    client: httpx.AsyncClient, tenant: TestTenant, stranger: TestTenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verified: list[str | None] = []
+    original = PasswordHasher._verify
+
+    def counting(self: PasswordHasher, password: str, stored: str | None) -> Any:
+        verified.append(stored)
+        return original(self, password, stored)
+
+    monkeypatch.setattr(PasswordHasher, "_verify", counting)
+    headers = {"X-API-Key": tenant.credentials.api_key}
+    answers = await asyncio.gather(*(client.get("/v1/resources", headers=headers) for _ in range(20)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert len(verified) == 1
+    broken = stranger.credentials.api_key[:-1] + "_"
+    assert (await client.get("/v1/resources", headers={"X-API-Key": broken})).status_code == 401
+    assert len(verified) == 1
+
+
+async def test_the_database_holds_no_plain_secret(database_urls: DatabaseURLs, tenant: TestTenant) -> None:
+    engine = owner_engine(database_urls.owner)
+    async with engine.connect() as connection:
+        stored = ""
+        for table in ("users", "api_keys"):
+            rows = await connection.execute(text(f"SELECT t::text FROM {tenant.schema}.{table} t"))
+            stored += "".join(rows.scalars())
+    await engine.dispose()
+    secret = tenant.credentials.api_key.split("_")[3]
+    assert tenant.login["email"] in stored
+    assert "bcrypt" in stored
+    assert tenant.login["password"] not in stored
+    assert secret not in stored
+    assert secret[:32] not in stored
+
+
+async def test_a_suspended_tenant_is_refused(
+    app: FastAPI, client: httpx.AsyncClient, tenant: TestTenant, database_urls: DatabaseURLs
+) -> None:
+    engine = owner_engine(database_urls.owner)
+    async with engine.begin() as connection:
+        await connection.execute(
+            text("UPDATE platform.tenants SET state = 'suspended' WHERE id = :id"), {"id": tenant.id}
+        )
+    await engine.dispose()
+    app.state.registry._by_id.evict(tenant.id)
+    app.state.registry._by_slug.evict(tenant.login["tenant"])
+    answer = await tenant.client.get("/v1/resources")
+    assert (answer.status_code, slug(answer)) == (403, "tenant-suspended")
+    assert slug(await client.post(LOGIN, json=tenant.login)) == "invalid-credentials"
+    answer = await client.get("/v1/resources", headers={"X-API-Key": tenant.credentials.api_key})
+    assert answer.status_code in {401, 403}
+
+
+async def test_the_published_keys_verify_our_tokens(client: httpx.AsyncClient, tenant: TestTenant) -> None:
+    token = (await client.post(LOGIN, json=tenant.login)).json()["access_token"]
+    answer = await client.get("/.well-known/jwks.json")
+    assert answer.status_code == 200
+    assert "max-age" in answer.headers["cache-control"]
+    (key,) = answer.json()["keys"]
+    assert set(key) == {"kty", "n", "e", "kid", "use", "alg"}, "and no private member"
+    header = json.loads(base64.urlsafe_b64decode(token.split(".")[0] + "=="))
+    assert (header["kid"], header["alg"]) == (key["kid"], "RS256")
+    assert jws.verify(token, key, algorithms=["RS256"])
