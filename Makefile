@@ -1,0 +1,59 @@
+# Everything a person or a workflow does with the template. `make` lists the targets.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.PHONY: help demo demo-down test test-nightly check lint types workflows lock clean
+
+# Everything that is installed or generated lies here, outside the tree that is copied into projects.
+BUILD := $(CURDIR)/build
+PROJECT := {{cookiecutter.project_slug}}
+DEMO := $(BUILD)/tools
+DEV := $(BUILD)/dev
+RUN_IN_DEV := PATH="$(DEV)/bin:$$PATH" PYTHONDONTWRITEBYTECODE=1
+export PYTHON
+export RUFF_CACHE_DIR := $(BUILD)/cache/ruff
+export MYPY_CACHE_DIR := $(BUILD)/cache/mypy
+
+help: ## Show this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
+
+demo: $(DEMO)/.installed ## Generate a project with the default answers, start it, log in and show it
+	@PATH="$(DEMO)/bin:$$PATH" $(DEMO)/bin/python scripts/demo.py up
+
+demo-down: ## Stop what `make demo` started
+	@if [ -x $(DEMO)/bin/python ]; then $(DEMO)/bin/python scripts/demo.py down; else echo "nothing was started"; fi
+
+test: $(DEV)/.installed ## Run the template's tests, and with them those of a generated project
+	@$(RUN_IN_DEV) $(DEV)/bin/python -m pytest $(ARGS)
+
+test-nightly: $(DEV)/.installed ## Run the long proofs
+	@$(RUN_IN_DEV) TERRACE_GENERATED_TARGET=test-nightly $(DEV)/bin/python -m pytest tests/generated $(ARGS)
+
+check: lint types workflows test ## Everything that a pull request must pass
+
+lint: $(DEV)/.installed ## Lint and check the format
+	@$(DEV)/bin/python -m ruff check .
+	@$(DEV)/bin/python -m ruff format --check .
+	@cd '$(PROJECT)' && $(DEV)/bin/python -m ruff check . && $(DEV)/bin/python -m ruff format --check .
+
+types: $(DEV)/.installed ## Check the types, strictly
+	@$(DEV)/bin/python -m mypy
+
+workflows: $(DEV)/.installed ## Check the workflows of both halves with actionlint
+	@$(RUN_IN_DEV) $(DEV)/bin/python '$(PROJECT)/tools/actionlint/run.py' .github/workflows '$(PROJECT)/.github/workflows'
+
+lock: $(DEMO)/.installed ## Resolve requirements/*.in into the hashed locks (UPGRADE=1 for newer versions)
+	@for name in tools dev; do \
+	  $(DEMO)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	    --no-header $(if $(UPGRADE),--upgrade) requirements/$$name.in -o requirements/$$name.txt || exit 1; \
+	done
+
+clean: demo-down ## Stop the demo and delete what was built
+	@rm -rf '$(BUILD)'
+
+$(DEMO)/.installed: requirements/tools.txt
+	@sh scripts/install.sh $(DEMO) requirements/tools.txt
+	@touch $@
+
+$(DEV)/.installed: requirements/dev.txt
+	@sh scripts/install.sh $(DEV) requirements/dev.txt
+	@touch $@

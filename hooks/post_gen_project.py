@@ -1,0 +1,61 @@
+"""Sets the new project up. Once files stand it never fails: what is missing is named, one command resumes.
+
+Standard library only; the work itself is the project's own `make init`, so that there is one way to do it.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+BOOTSTRAP = {{ cookiecutter.bootstrap | jsonify }} == "yes"
+# cruft renders updates into temporary folders and leaves this undefined; no server may start there.
+IS_TEMPORARY = {{ cookiecutter._repo_dir | default("") | jsonify }} == ""
+PROJECT = Path.cwd()
+
+
+def child_environment():
+    """Ours, without what would send the child into cookiecutter's own Python."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name not in {"VIRTUAL_ENV", "PYTHONHOME", "PYTHONPATH", "MAKEFLAGS", "MAKELEVEL", "MFLAGS"}
+    }
+
+
+def say(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def set_up():
+    """Run `make init`. Returns why it could not be done, or None."""
+    if shutil.which("make") is None:
+        return "`make` is not installed"
+    try:
+        code = subprocess.call(
+            ["make", "--no-print-directory", "init"], cwd=PROJECT, env=child_environment(), stdin=subprocess.DEVNULL
+        )
+    except KeyboardInterrupt:
+        return "it was interrupted"
+    return None if code == 0 else "the step above could not be done"
+
+
+def main():
+    started = time.monotonic()
+    say(f"\n{PROJECT.name}: the files are written.")
+    if not BOOTSTRAP or IS_TEMPORARY:
+        say(f"Nothing was set up. When you want to:\n\n    cd {PROJECT} && make init\n")
+        return
+    if (PROJECT / ".local" / "keys").exists():
+        say(f"It was set up before, and nothing of that was touched.\n\n    cd {PROJECT} && make dev\n")
+        return
+    fault = set_up()
+    if fault:
+        say(f"\nThe project stands, but {fault}. To resume:\n\n    cd {PROJECT} && make init\n")
+        return
+    say(f"\nReady in {time.monotonic() - started:.0f} s.\n\n    cd {PROJECT} && make dev\n")
+
+
+main()
