@@ -30,6 +30,8 @@ def spawn(
             start_new_session=True,
             env=None if environment is None else dict(environment),
         )
+    # It outlives this object by design; without a return code its destructor would warn.
+    process.returncode = 0
     identity = {"pid": process.pid, "started": psutil.Process(process.pid).create_time()}
     write_private(record, json.dumps(identity))
     return process.pid

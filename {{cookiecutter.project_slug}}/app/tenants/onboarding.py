@@ -100,6 +100,7 @@ class Onboarding:
         `save` gets the credentials before the commit, so they are never lost: when it raises, there is no
         tenant.
         """
+        await self._refuse_taken(new.slug)
         tenant_id, key_id = new_id(), new_id()
         password = secrets.token_urlsafe(GENERATED_PASSWORD_BYTES)
         key = auth.new_api_key(self._brand, live=self._live, tenant_id=tenant_id, key_id=key_id)
@@ -151,6 +152,16 @@ class Onboarding:
         finally:
             await engine.dispose()
         return password if changed else None
+
+    async def _refuse_taken(self, slug: str) -> None:
+        """Before the costly hashes are made; `_claim_slug` decides."""
+        engine = owner_engine(self._url)
+        try:
+            async with engine.connect() as connection:
+                if await connection.scalar(select(Tenant.id).where(Tenant.slug == slug)) is not None:
+                    raise TenantExists(f"{slug} is taken.")
+        finally:
+            await engine.dispose()
 
     async def _claim_slug(self, connection: AsyncConnection, slug: str) -> None:
         """Two creations of the same slug take turns, so the second sees the first."""

@@ -195,7 +195,8 @@ async def test_an_expired_refresh_token_is_401(
     async with database.tenant(tenant.schema) as session:
         await session.execute(
             text(
-                "UPDATE refresh_tokens SET issued_at = now() - interval '2 d', expires_at = now() - interval '1 s'"
+                "UPDATE refresh_tokens"
+                " SET issued_at = now() - interval '2 d', expires_at = now() - interval '1 s'"
             )
         )
     assert (await client.post(REFRESH, json={"refresh_token": token})).status_code == 401

@@ -290,7 +290,7 @@ json_values = st.recursive(
 
 @given(name=st.text(max_size=250), data=st.dictionaries(st.text(max_size=10), json_values, max_size=5))
 def test_what_the_schema_accepts_is_storable(name: str, data: dict[str, Any]) -> None:
-    """The model's judgement is total: it accepts or raises its own error, and never accepts NUL or controls."""
+    """The model accepts or raises its own error, and never accepts NUL or control characters."""
     try:
         body = ResourceCreate(name=name, data=data)
     except ValidationError:

@@ -37,7 +37,9 @@ def find_node() -> tuple[str, str]:
             return node, npm
     requirements = str(HERE / "requirements.txt")
     uv = shutil.which("uv") or shutil.which("uv", path=str(Path(sys.prefix) / "bin"))
-    installer = [uv, "pip", "install", "--python", sys.executable] if uv else [sys.executable, "-m", "pip", "install"]
+    installer = (
+        [uv, "pip", "install", "--python", sys.executable] if uv else [sys.executable, "-m", "pip", "install"]
+    )
     subprocess.run([*installer, "--quiet", "--require-hashes", "-r", requirements], check=True)
     binaries = Path(sys.prefix) / "bin"
     return str(binaries / "node"), str(binaries / "npm")

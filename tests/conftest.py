@@ -1,0 +1,102 @@
+"""A clean copy of the template, as a user has it, and bakes made from it."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+TEMPLATE = Path(__file__).resolve().parents[1]
+PROJECT_FOLDER = "{{cookiecutter.project_slug}}"
+
+
+@dataclass(frozen=True)
+class Bake:
+    """What one run of cookiecutter did. `project` exists only when it succeeded."""
+
+    code: int
+    output: str
+    folder: Path
+
+    @property
+    def project(self) -> Path:
+        (project,) = (path for path in self.folder.iterdir() if path.is_dir())
+        return project
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tracked files and those that are new but not ignored: no cache, no build."""
+    copy = tmp_path_factory.mktemp("template") / "terrace"
+    for path in template_files():
+        target = copy / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(TEMPLATE / path, target, follow_symlinks=False)
+    return copy
+
+
+def template_files() -> list[Path]:
+    """Relative paths of what belongs to the template; all files where there is no git."""
+    listing = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=TEMPLATE,
+        capture_output=True,
+        check=False,
+    )
+    if listing.returncode != 0:
+        ignored = {"build", ".git", "__pycache__"}
+        files = (path.relative_to(TEMPLATE) for path in TEMPLATE.rglob("*") if path.is_file())
+        return [path for path in files if not ignored & set(path.parts)]
+    names = listing.stdout.decode().split("\0")
+    return [Path(name) for name in names if name and (TEMPLATE / name).is_file()]
+
+
+@pytest.fixture
+def bake(template: Path, tmp_path: Path) -> Callable[..., Bake]:
+    """Run cookiecutter as a user does, with the answers given; without setting up unless asked."""
+
+    def run(
+        output: Path | None = None,
+        *,
+        source: Path = template,
+        environment: dict[str, str] | None = None,
+        options: tuple[str, ...] = (),
+        **answers: str,
+    ) -> Bake:
+        return run_cookiecutter(
+            source, output or tmp_path / "out", answers, home=tmp_path, environment=environment, options=options
+        )
+
+    return run
+
+
+def run_cookiecutter(
+    source: Path,
+    output: Path,
+    answers: dict[str, str],
+    *,
+    home: Path,
+    environment: dict[str, str] | None = None,
+    options: tuple[str, ...] = (),
+) -> Bake:
+    output.mkdir(parents=True, exist_ok=True)
+    given = [f"{name}={value}" for name, value in ({"bootstrap": "no"} | answers).items()]
+    configuration = home / "cookiecutter.yaml"
+    configuration.write_text(f'cookiecutters_dir: "{home}/templates"\nreplay_dir: "{home}/replay"\n')
+    finished = subprocess.run(
+        [
+            sys.executable, "-m", "cookiecutter", "--no-input", "--config-file", str(configuration),
+            "--output-dir", str(output), *options, str(source), *given,
+        ],
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **(environment or {})},
+        cwd=home,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )  # fmt: skip
+    return Bake(finished.returncode, finished.stdout, output)
