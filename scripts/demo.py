@@ -122,9 +122,16 @@ def down() -> int:
 
 def run(*command: str, capture: bool = False) -> str:
     """Run a command in the project; its failure ends the demo with what it printed."""
-    environment = {name: value for name, value in os.environ.items() if name not in {"VIRTUAL_ENV", "MAKEFLAGS"}}
+    environment = {
+        name: value for name, value in os.environ.items() if name not in {"VIRTUAL_ENV", "MAKEFLAGS"}
+    }
     finished = subprocess.run(
-        command, cwd=PROJECT, env=environment, stdout=subprocess.PIPE if capture else None, text=True, check=False
+        command,
+        cwd=PROJECT,
+        env=environment,
+        stdout=subprocess.PIPE if capture else None,
+        text=True,
+        check=False,
     )
     if finished.returncode != 0:
         raise SystemExit(f"error: `{' '.join(command)}` failed in {PROJECT}")

@@ -68,7 +68,12 @@ def bake(template: Path, tmp_path: Path) -> Callable[..., Bake]:
         **answers: str,
     ) -> Bake:
         return run_cookiecutter(
-            source, output or tmp_path / "out", answers, home=tmp_path, environment=environment, options=options
+            source,
+            output or tmp_path / "out",
+            answers,
+            home=tmp_path,
+            environment=environment,
+            options=options,
         )
 
     return run

@@ -57,7 +57,9 @@ def test_a_bake_has_the_same_files_and_nothing_is_left_over(bake: Callable[..., 
     made = {path.relative_to(result.project) for path in result.project.rglob("*") if path.is_file()}
     assert made == set(project_files())
     for path in made:
-        assert "cookiecutter." not in (result.project / path).read_text(errors="ignore") or is_copied(path), path
+        assert "cookiecutter." not in (result.project / path).read_text(errors="ignore") or is_copied(path), (
+            path
+        )
         assert not JINJA.search((result.project / path).read_text(errors="ignore")), path
 
 
@@ -98,10 +100,10 @@ def test_answers_arrive_in_the_settings(bake: Callable[..., Bake]) -> None:
     ).project
     assert project.name == "cafe-1"
     assert (project / "project.env").read_text().splitlines()[2:] == [
-        'APP_PROJECT_NAME="O\'Brien\'s Café #1"',
+        "APP_PROJECT_NAME=\"O'Brien's Café #1\"",
         'APP_API_KEY_PREFIX="cafe1"',
         'APP_JWT_ISSUER="https://api.cafe.example.com"',
-        'APP_FIRST_TENANT_NAME="Größe & Co = \'x\'"',
+        "APP_FIRST_TENANT_NAME=\"Größe & Co = 'x'\"",
         'APP_FIRST_TENANT_ADMIN_EMAIL="o\'brien+first@example.com"',
     ]
 

@@ -142,7 +142,9 @@ def postmaster(project: Path) -> int:
     """The pid of this project's PostgreSQL, wherever its data lies."""
     folder = project / ".local/postgres"
     location = folder / "location"
-    data = Path("/var/lib/app-embedded") / location.read_text().strip() if location.exists() else folder / "cluster"
+    data = folder / "cluster"
+    if location.exists():
+        data = Path("/var/lib/app-embedded") / location.read_text().strip()
     return int((data / "data/postmaster.pid").read_text().split()[0])
 
 
