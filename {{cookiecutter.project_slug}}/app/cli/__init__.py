@@ -1,15 +1,23 @@
 """The command line: `python -m app …`. Composes the sub-commands; each lives in its own module."""
 
 import sys
+from typing import NoReturn
 
 import typer
+from sqlalchemy.exc import SQLAlchemyError
 
+from app.auth.key_ring import KeyRingError
 from app.cli import dev, keys, migrate, serve, tenants
 from app.core.errors import AppError
 from app.core.settings import SettingsError
 
 cli = typer.Typer(
-    name="app", help="Run, migrate and administer the service.", no_args_is_help=True, add_completion=False
+    name="app",
+    help="Run, migrate and administer the service.",
+    no_args_is_help=True,
+    add_completion=False,
+    # Its tracebacks show local variables, and those hold secrets.
+    pretty_exceptions_enable=False,
 )
 cli.command("serve")(serve.serve)
 cli.add_typer(dev.app, name="dev")
@@ -22,9 +30,17 @@ def main() -> None:
     """Run the command line; what a person can mend is one line on stderr and exit code 1."""
     try:
         cli(prog_name="python -m app")
-    except (SettingsError, AppError) as error:
-        detail = (
-            f"{error.title}: {error.detail}" if isinstance(error, AppError) and error.detail else str(error)
-        )
-        sys.stderr.write(f"error: {detail}\n")
-        raise SystemExit(1) from None
+    except AppError as error:
+        fail(f"{error.title}: {error.detail}" if error.detail else error.title)
+    except (SettingsError, KeyRingError) as error:
+        fail(str(error))
+    except (SQLAlchemyError, OSError) as error:
+        # SQLAlchemy's messages repeat statements and parameters; the kind of the cause is enough.
+        cause = getattr(error, "orig", None) or error
+        fail(f"PostgreSQL or Redis did not answer as expected ({type(cause).__name__}); check the URLs")
+
+
+def fail(message: str) -> NoReturn:
+    """One line on stderr, exit code 1."""
+    sys.stderr.write(f"error: {message}\n")
+    raise SystemExit(1) from None

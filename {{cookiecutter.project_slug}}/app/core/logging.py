@@ -10,7 +10,8 @@ import structlog
 
 REDACTED: Final = "[redacted]"
 _SECRET_NAMES: Final = re.compile(
-    r"password|passwd|secret|token|authorization|api_?key|cookie|credential|private_?key|dsn", re.IGNORECASE
+    r"password|passwd|secret|token|authorization|api[_-]?key|cookie|credential|private[_-]?key|dsn",
+    re.IGNORECASE,
 )
 _URL_PASSWORD: Final = re.compile(r"(?P<head>[a-z][a-z0-9+.-]*://[^/\s:@]*:)[^@/\s]+(?=@)", re.IGNORECASE)
 # Names that hold an opaque fact about a secret rather than the secret.

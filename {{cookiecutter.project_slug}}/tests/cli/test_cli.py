@@ -1,0 +1,155 @@
+"""The command line as a person uses it: in a folder of its own, through a child process."""
+
+import json
+import os
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+
+import httpx
+import pytest
+
+from app.core.settings import Settings
+from tests.conftest import DatabaseURLs
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run(*arguments: str, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("APP_")}
+    return subprocess.run(
+        [sys.executable, "-m", "app", *arguments],
+        cwd=cwd,
+        env={**inherited, "PYTHONPATH": str(ROOT), "NO_COLOR": "1", "COLUMNS": "200", **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+@pytest.fixture
+def environment(settings: Settings, database_urls: DatabaseURLs) -> dict[str, str]:
+    return {
+        "APP_ENVIRONMENT": "test",
+        "APP_DATABASE_URL": database_urls.runtime,
+        "APP_MIGRATION_DATABASE_URL": database_urls.owner,
+        "APP_REDIS_URL": settings.redis_url.get_secret_value(),
+        "APP_SECRET_KEY": settings.secret_key.get_secret_value(),
+        "APP_JWT_KEYS_DIR": str(settings.jwt_keys_dir),
+        "APP_BCRYPT_ROUNDS": "4",
+        "APP_API_KEY_BCRYPT_ROUNDS": "4",
+    }
+
+
+async def test_a_tenant_made_on_the_command_line_can_log_in(
+    environment: dict[str, str], client: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    slug = f"cli-{uuid.uuid4().hex[:8]}"
+    arguments = ("tenants", "create", "--name", "Cli Inc", "--slug", slug, "--admin-email", "ada@cli.test")
+    made = run(*arguments, "--json", cwd=tmp_path, **environment)
+    assert made.returncode == 0, made.stderr
+    credentials = json.loads(made.stdout)
+    body = {name: credentials[name] for name in ("tenant", "email", "password")}
+    assert (await client.post("/v1/auth/login", json=body)).status_code == 200
+    again = run(*arguments, cwd=tmp_path, **environment)
+    assert (again.returncode, again.stdout) == (1, "")
+    assert f"{slug} is taken" in again.stderr
+    assert "Traceback" not in again.stderr
+    listed = run("tenants", "list", cwd=tmp_path, **environment)
+    assert slug in listed.stdout
+    arguments = ("tenants", "credentials", "--tenant", slug, "--email", "ada@cli.test")
+    assert run(*arguments, cwd=tmp_path, **environment).returncode != 0
+    reset = run(*arguments, "--reset", cwd=tmp_path, **environment)
+    assert reset.returncode == 0, reset.stderr
+    body["password"] = reset.stdout.strip()
+    assert (await client.post("/v1/auth/login", json=body)).status_code == 200
+
+
+def test_migrating_again_is_quiet(environment: dict[str, str], tmp_path: Path) -> None:
+    finished = run("migrate", "apply", cwd=tmp_path, **environment)
+    assert finished.returncode == 0, finished.stderr
+    assert "platform at" in finished.stderr
+
+
+@pytest.mark.parametrize("missing", ["APP_ENVIRONMENT", "APP_SECRET_KEY", "APP_DATABASE_URL"])
+def test_the_boot_names_the_variable_that_is_missing(
+    environment: dict[str, str], tmp_path: Path, missing: str
+) -> None:
+    del environment[missing]
+    finished = run("serve", cwd=tmp_path, **environment)
+    assert finished.returncode == 1
+    assert f"{missing}: is missing" in finished.stderr
+    assert "Traceback" not in finished.stderr
+
+
+def test_the_boot_refuses_placeholders_outside_dev(environment: dict[str, str], tmp_path: Path) -> None:
+    values = environment | {"APP_ENVIRONMENT": "production", "APP_SECRET_KEY": "change-me" * 8}
+    finished = run("serve", cwd=tmp_path, **values)
+    assert finished.returncode == 1
+    assert "APP_SECRET_KEY still holds a placeholder" in finished.stderr
+
+
+def test_missing_keys_are_one_line(environment: dict[str, str], tmp_path: Path) -> None:
+    finished = run("serve", cwd=tmp_path, **environment | {"APP_JWT_KEYS_DIR": str(tmp_path)})
+    assert finished.returncode != 0
+    assert "current.pem" in finished.stderr
+    assert "Traceback" not in finished.stderr
+
+
+def test_a_database_that_is_away_is_one_line_without_its_password(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    values = environment | {"APP_MIGRATION_DATABASE_URL": "postgresql://app_owner:hunter2@127.0.0.1:9/app"}
+    finished = run("migrate", "apply", cwd=tmp_path, **values)
+    assert finished.returncode == 1
+    assert finished.stderr.startswith("error: PostgreSQL")
+    assert "hunter2" not in finished.stderr
+    assert "Traceback" not in finished.stderr
+
+
+def test_keys_are_generated_once(tmp_path: Path) -> None:
+    for _ in range(2):
+        finished = run("keys", "generate", "--directory", str(tmp_path / "keys"), cwd=tmp_path)
+        assert finished.returncode == 0, finished.stderr
+    listed = run("keys", "list", "--directory", str(tmp_path / "keys"), cwd=tmp_path)
+    assert len(listed.stdout.split()) == 1
+
+
+def test_dev_outside_of_a_project_says_where_to_go(tmp_path: Path) -> None:
+    finished = run("dev", "init", cwd=tmp_path)
+    assert finished.returncode == 1
+    assert "project.env" in finished.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_dev_wants_both_urls_of_a_database_of_your_own(tmp_path: Path) -> None:
+    (tmp_path / "project.env").write_text("APP_PROJECT_NAME=x\n")
+    finished = run("dev", "init", cwd=tmp_path, APP_DATABASE_URL="postgresql://x:y@127.0.0.1/z")
+    assert finished.returncode == 1
+    assert "APP_MIGRATION_DATABASE_URL" in finished.stderr
+
+
+def test_dev_uses_your_own_servers(
+    environment: dict[str, str], tmp_path: Path, database_urls: DatabaseURLs
+) -> None:
+    (tmp_path / "project.env").write_text(
+        "APP_FIRST_TENANT_NAME=Own Servers\nAPP_FIRST_TENANT_ADMIN_EMAIL=a@own.test\n"
+    )
+    names = ("APP_DATABASE_URL", "APP_MIGRATION_DATABASE_URL", "APP_REDIS_URL")
+    finished = run("dev", "init", cwd=tmp_path, **{name: environment[name] for name in names})
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stderr.count("using yours") == 2
+    assert not (tmp_path / ".local/postgres").exists()
+    assert json.loads((tmp_path / ".local/first-tenant.json").read_text())["tenant"] == "own-servers"
+
+
+def test_a_wrong_tree_is_refused(tmp_path: Path) -> None:
+    assert run("migrate", "revision", "galaxy", "x", cwd=tmp_path).returncode == 2
+
+
+def test_help_shows_every_command() -> None:
+    shown = run("--help").stdout
+    for command in ("serve", "dev", "migrate", "tenants", "keys"):
+        assert command in shown
