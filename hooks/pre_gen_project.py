@@ -1,118 +1,101 @@
-"""Refuses answers that would fail later, before any file stands: one line a fault. Standard library only."""
+"""Refuses answers that could not work later, one line for each, before any file stands. Standard library."""
 
-import difflib
-import json
 import re
 import sys
-import unicodedata
-from collections.abc import Callable
 
-# Every character that could end the string is escaped by `tojson`, so no answer can become code here.
-ANSWERS = r'''{{ cookiecutter | tojson }}'''
+# A JSON string is a Python string, so no answer can end the literal that it stands in.
+ANSWERS = {
+    "project_name": {{ cookiecutter.project_name | jsonify }},
+    "project_slug": {{ cookiecutter.project_slug | jsonify }},
+    "description": {{ cookiecutter.description | jsonify }},
+    "owner": {{ cookiecutter.owner | jsonify }},
+    "admin_email": {{ cookiecutter.admin_email | jsonify }},
+    "first_tenant_name": {{ cookiecutter.first_tenant_name | jsonify }},
+    "aws_region": {{ cookiecutter.aws_region | jsonify }},
+    "domain_name": {{ cookiecutter.domain_name | jsonify }},
+}
 
+# An Application Load Balancer's name has at most 32 characters, and ours end in `-production`.
+MAX_SLUG = 21
+SLUG = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+EMAIL_LOCAL = re.compile(r"[A-Za-z0-9!#%&'*+/=?^_|~-]+(\.[A-Za-z0-9!#%&'*+/=?^_|~-]+)*")
+# They are written into files that a shell, make, TOML or YAML may read.
+FORBIDDEN = set('"\\$`{}<>')
+# Reserved by RFC 6761 and 6762: no mail server, and no certificate, will ever know them.
+RESERVED_DOMAINS = {"arpa", "invalid", "local", "localhost", "onion"}
 REGIONS = """
     af-south-1 ap-east-1 ap-east-2 ap-northeast-1 ap-northeast-2 ap-northeast-3 ap-south-1 ap-south-2
-    ap-southeast-1 ap-southeast-2 ap-southeast-3 ap-southeast-4 ap-southeast-5 ap-southeast-6 ap-southeast-7
-    ca-central-1 ca-west-1 cn-north-1 cn-northwest-1 eu-central-1 eu-central-2 eu-north-1 eu-south-1
-    eu-south-2 eu-west-1 eu-west-2 eu-west-3 eusc-de-east-1 il-central-1 me-central-1 me-south-1
-    mx-central-1 sa-east-1 us-east-1 us-east-2 us-gov-east-1 us-gov-west-1 us-west-1 us-west-2
+    ap-southeast-1 ap-southeast-2 ap-southeast-3 ap-southeast-4 ap-southeast-5 ap-southeast-6
+    ap-southeast-7 ca-central-1 ca-west-1 eu-central-1 eu-central-2 eu-north-1 eu-south-1 eu-south-2
+    eu-west-1 eu-west-2 eu-west-3 il-central-1 me-central-1 me-south-1 mx-central-1 sa-east-1 us-east-1
+    us-east-2 us-gov-east-1 us-gov-west-1 us-west-1 us-west-2
 """.split()
 
-# AWS allows 32 characters for load balancers and target groups; `-production` takes 11 of them.
-SLUG = re.compile(r"[a-z][a-z0-9-]{1,19}[a-z0-9]")
-# Load balancers refuse internal-, buckets the next two, parameters and tags the last two.
-RESERVED_PREFIXES = ("internal-", "sthree-", "amzn-", "aws", "ssm")
-LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
-DOMAIN = re.compile(rf"(?:{LABEL}\.)+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])")
-MAILBOX = re.compile(r"[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*")
-UNDELIVERABLE = ("arpa", "invalid", "local", "localhost", "onion", "test")
-OWNER = re.compile(r"[A-Za-z0-9](?:-?[A-Za-z0-9]){0,38}(?:/[A-Za-z0-9](?:[._-]?[A-Za-z0-9]){0,99})?")
-# In project.env, LICENSE and the README these would end a string, start a substitution or become markup.
-FORBIDDEN_IN_TEXT = '"\\$`{}<>'
 
-
-def slug_fault(slug: str) -> "str | None":
-    if not SLUG.fullmatch(slug) or "--" in slug:
+def slug_fault(slug):
+    if not 3 <= len(slug) <= MAX_SLUG or not SLUG.fullmatch(slug):
         return (
-            "3 to 21 lower-case letters, digits and single hyphens, beginning with a letter and ending with a"
-            " letter or digit (AWS names are built from it)"
+            f"3 to {MAX_SLUG} lower-case letters, digits and single hyphens, beginning with a letter and"
+            " ending with a letter or digit (AWS limits the length)"
         )
-    for prefix in RESERVED_PREFIXES:
-        if slug.startswith(prefix):
-            return f"not beginning with {prefix!r}, which AWS keeps for itself"
+    if slug.startswith(("internal-", "aws-")):
+        return "names that do not begin with internal- or aws-, which AWS keeps for itself"
     return None
 
 
-def text_fault(longest: int) -> "Callable[[str], str | None]":
-    """One printable line of at most `longest` characters that is safe wherever it will stand."""
-
-    def fault(text: str) -> "str | None":
-        if not 1 <= len(text) <= longest or text != text.strip():
-            return f"1 to {longest} characters, with no space at either end"
-        if any(unicodedata.category(character)[0] in "CZ" and character != " " for character in text):
-            return "one line of printable characters"
-        if any(character in FORBIDDEN_IN_TEXT for character in text):
-            return f"none of {' '.join(FORBIDDEN_IN_TEXT)}"
-        return None
-
-    return fault
-
-
-def email_fault(email: str) -> "str | None":
-    mailbox, _, domain = email.rpartition("@")
-    if len(mailbox) > 64 or len(email) > 254 or not MAILBOX.fullmatch(mailbox) or not is_domain(domain):
-        return "an address such as ada@example.com, in plain ASCII"
-    if domain.rpartition(".")[2].lower() in UNDELIVERABLE:
-        return f"an address that can receive mail; nothing is delivered to .{domain.rpartition('.')[2]}"
+def text_fault(text, longest):
+    if not 1 <= len(text.strip()) <= longest or text != text.strip():
+        return f"1 to {longest} characters, without spaces around them"
+    if not text.isprintable() or FORBIDDEN & set(text):
+        return 'printable characters, without any of " \\ $ ` { } < >'
     return None
 
 
-def domain_fault(domain: str) -> "str | None":
-    if domain != domain.lower() or not is_domain(domain):
-        return "a domain name such as example.com: lower case, no scheme, no path, no port"
+def domain_fault(domain):
+    labels = domain.split(".")
+    if len(domain) > 200 or len(labels) < 2 or not all(LABEL.fullmatch(label) for label in labels):
+        return "a domain in lower-case letters, such as example.com, without protocol, path or port"
+    if labels[-1].isdigit() or labels[-1] in RESERVED_DOMAINS:
+        return f"a public domain; .{labels[-1]} can have neither mail nor a certificate"
     return None
 
 
-def is_domain(name: str) -> bool:
-    return len(name) <= 253 and DOMAIN.fullmatch(name.lower()) is not None
-
-
-def region_fault(region: str) -> "str | None":
-    if region in REGIONS:
-        return None
-    near = difflib.get_close_matches(region, REGIONS, n=1)
-    return "an AWS region" + (f"; did you mean {near[0]}?" if near else " such as eu-central-1")
-
-
-def owner_fault(owner: str) -> "str | None":
-    if not OWNER.fullmatch(owner) or len(owner.partition("/")[0]) > 39:
-        return "a GitHub user or organization, or organization/team: letters, digits and single hyphens"
+def email_fault(email):
+    local, _, domain = email.rpartition("@")
+    if not 1 <= len(local) <= 64 or not EMAIL_LOCAL.fullmatch(local) or domain_fault(domain.lower()):
+        return "an email address, such as ada@example.com"
     return None
 
 
-RULES = {
-    "project_name": text_fault(60),
+def region_fault(region):
+    return None if region in REGIONS else f"an AWS region, one of {', '.join(REGIONS)}"
+
+
+CHECKS = {
+    "project_name": lambda text: text_fault(text, 60),
     "project_slug": slug_fault,
-    "description": text_fault(200),
-    "owner": owner_fault,
+    "description": lambda text: text_fault(text, 200),
+    "owner": lambda text: text_fault(text, 100),
     "admin_email": email_fault,
-    "first_tenant_name": text_fault(60),
+    "first_tenant_name": lambda text: text_fault(text, 100),
     "aws_region": region_fault,
     "domain_name": domain_fault,
 }
 
 
-def faults(answers: "dict[str, str]") -> "list[str]":
-    """One line for each answer that is refused, saying what is allowed."""
-    found = []
-    for question, fault_in in RULES.items():
-        allowed = fault_in(answers[question])
-        if allowed is not None:
-            found.append(f"{question}: {ascii(answers[question])} is refused; allowed: {allowed}.")
-    return found
+def main():
+    faults = []
+    for name, check in CHECKS.items():
+        # The JSON escapes of a character beyond U+FFFF are two surrogates; make them one again.
+        answer = ANSWERS[name].encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        fault = check(answer)
+        if fault:
+            faults.append(f"{name}: {answer!a} is not possible; allowed: {fault}.")
+    for fault in faults:
+        print(fault, file=sys.stderr)
+    return 1 if faults else 0
 
 
 if __name__ == "__main__":
-    lines = faults(json.loads(ANSWERS))
-    if lines:
-        sys.exit("\n".join(f"ERROR: {line}" for line in lines))
+    sys.exit(main())
