@@ -6,6 +6,7 @@ SHELL := /bin/sh
 # Everything that is installed or generated lies here, outside the tree that is copied into projects.
 BUILD := $(CURDIR)/build
 PROJECT := {{cookiecutter.project_slug}}
+INSTALL := sh '$(PROJECT)/tools/install.sh'
 DEMO := $(BUILD)/tools
 DEV := $(BUILD)/dev
 RUN_IN_DEV := PATH="$(DEV)/bin:$$PATH" PYTHONDONTWRITEBYTECODE=1
@@ -51,9 +52,9 @@ clean: demo-down ## Stop the demo and delete what was built
 	@rm -rf '$(BUILD)'
 
 $(DEMO)/.installed: requirements/tools.txt
-	@sh scripts/install.sh $(DEMO) requirements/tools.txt
+	@$(INSTALL) $(DEMO) requirements/tools.txt
 	@touch $@
 
-$(DEV)/.installed: requirements/dev.txt
-	@sh scripts/install.sh $(DEV) requirements/dev.txt
+$(DEV)/.installed: requirements/dev.txt $(DEMO)/.installed
+	@PATH="$(DEMO)/bin:$$PATH" $(INSTALL) $(DEV) requirements/dev.txt
 	@touch $@

@@ -65,6 +65,7 @@ def bake(template: Path, tmp_path: Path) -> Callable[..., Bake]:
         source: Path = template,
         environment: dict[str, str] | None = None,
         options: tuple[str, ...] = (),
+        typed: str | None = None,
         **answers: str,
     ) -> Bake:
         return run_cookiecutter(
@@ -74,6 +75,7 @@ def bake(template: Path, tmp_path: Path) -> Callable[..., Bake]:
             home=tmp_path,
             environment=environment,
             options=options,
+            typed=typed,
         )
 
     return run
@@ -87,18 +89,22 @@ def run_cookiecutter(
     home: Path,
     environment: dict[str, str] | None = None,
     options: tuple[str, ...] = (),
+    typed: str | None = None,
 ) -> Bake:
+    """`typed` is what a person enters at the prompts; None takes the answers and the defaults instead."""
     output.mkdir(parents=True, exist_ok=True)
     given = [f"{name}={value}" for name, value in ({"bootstrap": "no"} | answers).items()]
+    prompting = ["--no-input"] if typed is None else []
     configuration = home / "cookiecutter.yaml"
     configuration.write_text(f'cookiecutters_dir: "{home}/templates"\nreplay_dir: "{home}/replay"\n')
     finished = subprocess.run(
         [
-            sys.executable, "-m", "cookiecutter", "--no-input", "--config-file", str(configuration),
+            sys.executable, "-m", "cookiecutter", *prompting, "--config-file", str(configuration),
             "--output-dir", str(output), *options, str(source), *given,
         ],
         env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **(environment or {})},
         cwd=home,
+        input=typed or "",
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -27,7 +27,7 @@ REFUSED = [
     ("project_name", "a$(id)"),
     ("project_name", "a`id`"),
     ("project_name", "line\nbreak"),
-    ("project_name", "{{ 7 * 7 }}"),
+    ("project_name", "{7}"),
     ("project_name", "back\\slash"),
     ("description", "x" * 201),
     ("description", "a\x1b[31m"),
@@ -66,6 +66,14 @@ def test_a_bad_answer_is_refused_in_one_line(bake: Callable[..., Bake], question
     lines = [line for line in result.output.splitlines() if line.startswith(f"{question}: ")]
     assert len(lines) == 1, result.output
     assert "allowed" in lines[0]
+    assert list(result.folder.iterdir()) == []
+
+
+def test_a_template_typed_at_the_prompt_is_refused_not_evaluated(bake: Callable[..., Bake]) -> None:
+    """On the command line cookiecutter evaluates an answer before any hook sees it; at the prompt, never."""
+    result = bake(typed="{{ 7 * 7 }}\nacme\n" + "\n" * 8)
+    assert result.code != 0
+    assert "project_name: '{{ 7 * 7 }}' is not possible" in result.output
     assert list(result.folder.iterdir()) == []
 
 

@@ -1,10 +1,14 @@
 #!/bin/sh
-# Makes .venv from requirements/dev.txt: with uv where it is installed, else with pip. Repeatable.
+# usage: install.sh [FOLDER [REQUIREMENTS]]
+# Makes a virtual environment (.venv) from a hashed lock (requirements/dev.txt): with uv where it is installed,
+# else with pip. Repeatable: what is there stays, what was cut short is completed.
 set -eu
 
+folder=${1:-.venv}
+requirements=${2:-requirements/dev.txt}
 started=$(date +%s)
 fail() {
-  printf 'error: %s\n' "$1" >&2
+  printf '\nerror: %s\n' "$1" >&2
   exit 1
 }
 
@@ -18,21 +22,24 @@ find_python() {
   done
 }
 
+# False too when the Python that it was made from is gone.
+works() {
+  "$folder/bin/python" -c "import ${1:-sys}" >/dev/null 2>&1
+}
+
 unset VIRTUAL_ENV PYTHONHOME PYTHONPATH
 python=$(find_python)
-[ -n "$python" ] || fail "Python 3.11 or newer is needed; set PYTHON to one, as in: make init PYTHON=/path/to/python3"
+[ -n "$python" ] || fail "Python 3.11 or newer is needed; name one, as in: make PYTHON=/path/to/python3"
 
-printf '  [0/5] packages         '
+printf '  packages               '
 if command -v uv >/dev/null 2>&1; then
-  [ -x .venv/bin/python ] || UV_PYTHON_DOWNLOADS=never uv venv --quiet --python "$python" .venv
-  uv pip install --quiet --compile-bytecode --python .venv/bin/python --require-hashes -r requirements/dev.txt ||
+  works || UV_PYTHON_DOWNLOADS=never uv venv --quiet --clear --python "$python" "$folder"
+  uv pip install --quiet --compile-bytecode --python "$folder/bin/python" --require-hashes -r "$requirements" ||
     fail "the packages could not be installed; is there a network, or a mirror in UV_DEFAULT_INDEX?"
 else
-  if ! [ -x .venv/bin/pip ]; then
-    "$python" -m venv .venv >/dev/null 2>&1 ||
-      fail "$python cannot make virtual environments; install its venv module (Debian: apt install python3-venv) or uv"
-  fi
-  .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt ||
+  works pip || "$python" -m venv --clear "$folder" >/dev/null 2>&1 ||
+    fail "$python cannot make virtual environments; install its venv module (Debian: apt install python3-venv) or uv"
+  "$folder/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r "$requirements" ||
     fail "the packages could not be installed; is there a network, or a mirror in pip's configuration?"
 fi
-printf ' %5d s  installed from requirements/dev.txt\n' "$(($(date +%s) - started))"
+printf '%5d s  installed from %s\n' "$(($(date +%s) - started))" "$requirements"

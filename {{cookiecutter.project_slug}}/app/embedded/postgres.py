@@ -4,6 +4,8 @@ import os
 import pwd
 import secrets
 import shutil
+import socket
+import struct
 import subprocess
 import time
 from collections.abc import Sequence
@@ -23,6 +25,9 @@ SUPERUSER: Final = "postgres"
 SERVER_USER: Final = "nobody"
 START_ATTEMPTS: Final = 8
 MAX_CONNECTIONS: Final = 100
+ANSWER_SECONDS: Final = 5.0
+# PostgreSQL's protocol, "Message Formats": length, then the code 1234.5679.
+SSL_REQUEST: Final = struct.pack("!ihh", 8, 1234, 5679)
 _LOCK_FILE_COMPLAINTS: Final = ("lock file", "shared memory block", "is in use")
 
 
@@ -51,7 +56,7 @@ def start_postgres(directory: Path, *, durable: bool = True) -> PostgresServer:
         password = secret_in(directory / "superuser-password")
         storage = _storage(directory)
         port = _running_port(storage / "data")
-        if port is None:
+        if port is None or not _answers(port):
             port = _start(directory, storage, password, durable=durable)
         return PostgresServer(port, password)
 
@@ -194,6 +199,20 @@ def _running_port(data: Path) -> int | None:
         return int(lines[3])
     except (OSError, ValueError, IndexError, psutil.Error):
         return None
+
+
+def _answers(port: int) -> bool:
+    """Whether a server speaks PostgreSQL there.
+
+    A postmaster that was killed stays in the process list, its socket open, until the kernel has taken it
+    down; so ask it something: an SSLRequest is answered by one byte before any login.
+    """
+    try:
+        with socket.create_connection((LOOPBACK, port), timeout=ANSWER_SECONDS) as connection:
+            connection.sendall(SSL_REQUEST)
+            return connection.recv(1) in {b"N", b"S"}
+    except OSError:
+        return False
 
 
 def _forget_stranger(data: Path) -> None:
