@@ -1,4 +1,4 @@
-"""Finds the tenant of the principal; a tenant that is not active takes its principals' identity away."""
+"""Finds the tenant of the principal, as this process remembers it; `admit` then decides what it may do."""
 
 from typing import Final, Protocol
 from uuid import UUID
@@ -22,7 +22,7 @@ class FindsTenants(Protocol):
 
 
 class TenantContext:
-    """Sets `tenant`, and binds it to the log lines of the request."""
+    """Sets `tenant`, in whatever state: only the next middleware learns whether that is still so."""
 
     def __init__(self, app: ASGIApp, *, registry: FindsTenants) -> None:
         self._app = app
@@ -33,7 +33,9 @@ class TenantContext:
         state["tenant"] = None
         principal: Principal | None = state["principal"]
         if principal is not None:
-            admit(scope, await self._registry.get(principal.tenant_id))
+            state["tenant"] = await self._registry.get(principal.tenant_id)
+            if state["tenant"] is None:
+                admit(scope, None)
         await self._app(scope, receive, send)
 
 
