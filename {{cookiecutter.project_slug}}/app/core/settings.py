@@ -46,7 +46,9 @@ class Settings(BaseSettings):
 
     jwt_issuer: str = "app"
     jwt_audience: str = "app-api"
+    operator_audience: str = "app-operators"
     access_token_ttl_seconds: Annotated[int, Field(ge=60, le=3600)] = 900
+    operator_token_ttl_seconds: Annotated[int, Field(ge=60, le=900)] = 900
     refresh_token_ttl_seconds: Annotated[int, Field(ge=3600, le=90 * 86400)] = 30 * 86400
     bcrypt_rounds: Annotated[int, Field(ge=4, le=16)] = 12
     api_key_bcrypt_rounds: Annotated[int, Field(ge=4, le=16)] = 10
@@ -93,6 +95,12 @@ class Settings(BaseSettings):
         if len(value.get_secret_value().encode()) < MIN_SECRET_BYTES:
             raise ValueError(f"must hold at least {MIN_SECRET_BYTES} bytes; `openssl rand -hex 32` makes one")
         return value
+
+    @model_validator(mode="after")
+    def _keep_audiences_apart(self) -> Self:
+        if self.operator_audience == self.jwt_audience:
+            raise ValueError("APP_OPERATOR_AUDIENCE must differ from APP_JWT_AUDIENCE")
+        return self
 
     @model_validator(mode="after")
     def _refuse_unsafe_outside_dev(self) -> Self:
