@@ -25,6 +25,11 @@ from app.core.redis import make_redis
 from app.core.settings import Settings, load_settings
 from app.health.router import router as health_router
 from app.limits.service import DatabaseLimits, RateLimiter
+from app.operators.impersonation import Impersonations
+from app.operators.router import impersonations_router
+from app.operators.router import router as operators_router
+from app.operators.sessions import OperatorSessions
+from app.operators.tokens import OperatorTokenCodec
 from app.resources.router import router as resources_router
 from app.tenants import TenantRegistry
 from app.usage.recorder import UsageRecorder
@@ -33,7 +38,15 @@ from app.users.router import router as users_router
 
 log = structlog.get_logger(__name__)
 
-ROUTERS = (auth_router, keys_router, resources_router, users_router, health_router)
+ROUTERS = (
+    auth_router,
+    keys_router,
+    resources_router,
+    users_router,
+    operators_router,
+    impersonations_router,
+    health_router,
+)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -102,11 +115,24 @@ def _compose(app: FastAPI, settings: Settings) -> None:
         refresh_ttl_seconds=settings.refresh_token_ttl_seconds,
         access_ttl_seconds=settings.access_token_ttl_seconds,
     )
+    state.operator_sessions = OperatorSessions(
+        database=state.database,
+        hasher=state.hasher,
+        codec=OperatorTokenCodec(
+            state.key_ring,
+            issuer=settings.jwt_issuer,
+            audience=settings.operator_audience,
+            ttl_seconds=settings.operator_token_ttl_seconds,
+        ),
+        ttl_seconds=settings.operator_token_ttl_seconds,
+    )
+    state.impersonations = Impersonations(database=state.database, registry=state.registry, codec=state.codec)
     state.authenticator = Authenticator(
         codec=state.codec,
         database=state.database,
         registry=state.registry,
         key_hasher=state.key_hasher,
+        operators=state.operator_sessions,
         secret_key=secret_key,
         api_key_prefix=settings.api_key_prefix,
     )

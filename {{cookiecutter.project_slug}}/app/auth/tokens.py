@@ -141,7 +141,7 @@ class JWTCodec:
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """The operator who acts as the subject (RFC 8693, section 4.1), and the epoch that must still be theirs."""
+    """The operator who acts as the subject (RFC 8693, section 4.1); `epoch` must still be the operator's."""
 
     subject: UUID
     epoch: int

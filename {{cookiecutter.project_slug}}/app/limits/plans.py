@@ -9,8 +9,10 @@ RouteClass = Literal["read", "write", "auth"]
 
 ADDRESS_LIMIT: Final = Limit(300)
 LOGIN_LIMIT: Final = Limit(30)
+OPERATOR_LIMIT: Final = Limit(600)
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _EXEMPT_PATHS: Final = frozenset({"/docs", "/docs/oauth2-redirect", "/openapi.json"})
+_OPERATOR_LOGIN: Final = "/v1/operators/login"
 _EXEMPT_PREFIXES: Final = ("/health/", "/.well-known/")
 
 
@@ -51,6 +53,6 @@ def is_exempt(path: str) -> bool:
 
 def route_class(method: str, path: str) -> RouteClass:
     """The class whose bucket a request is charged to."""
-    if path.startswith("/v1/auth/"):
+    if path.startswith("/v1/auth/") or path == _OPERATOR_LOGIN:
         return "auth"
     return "read" if method in _READS else "write"

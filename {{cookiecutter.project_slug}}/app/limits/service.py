@@ -15,12 +15,19 @@ from redis.exceptions import RedisError
 from sqlalchemy import select
 
 from app.core.cache import SingleFlightCache
-from app.core.context import Principal, TenantRef
+from app.core.context import OperatorRef, Principal, TenantRef
 from app.core.database import Database
 from app.core.errors import ServiceUnavailable
 from app.limits.gcra import Bucket, Limit, LocalGCRA, RedisGCRA, Verdict
 from app.limits.models import RateLimitConfig
-from app.limits.plans import ADDRESS_LIMIT, LOGIN_LIMIT, Limits, RouteClass, plan_limits
+from app.limits.plans import (
+    ADDRESS_LIMIT,
+    LOGIN_LIMIT,
+    OPERATOR_LIMIT,
+    Limits,
+    RouteClass,
+    plan_limits,
+)
 
 OutageMode = Literal["local", "open", "closed"]
 
@@ -100,9 +107,14 @@ class RateLimiter:
         principal: Principal | None,
         address: str,
         route_class: RouteClass,
+        operator: OperatorRef | None = None,
     ) -> Decision:
         """Charge one request. Raises RateLimiterUnavailable in outage mode `closed`."""
-        buckets = await self._buckets(tenant, principal, address, route_class)
+        if operator is not None and route_class != "auth":
+            key = f"limit:{{{operator.id.hex}}}:operator"
+            buckets = [Bucket("operator", key, OPERATOR_LIMIT)]
+        else:
+            buckets = await self._buckets(tenant, principal, address, route_class)
         denied = self._still_denied(buckets)
         if denied is not None:
             return Decision(allowed=False, verdict=denied)
