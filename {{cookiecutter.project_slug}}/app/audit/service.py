@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, Literal
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, FromClause, func, insert, literal, select
+from sqlalchemy import ColumnElement, FromClause, String, Table, cast, func, insert, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from app.audit.models import AuditLog
@@ -137,9 +137,9 @@ async def record(
 
 def _lock_key(table: FromClause) -> ColumnElement[int]:
     """One number per trail: each tenant's trail is locked by itself."""
-    schema = getattr(table, "schema", None)
-    name = literal(schema) if schema else func.current_schema()
-    return func.hashtextextended(func.concat(name, f".{getattr(table, 'name', '')}"), 0)
+    schema = table.schema if isinstance(table, Table) else None
+    owner = cast(func.current_schema(), String) if schema is None else literal(schema)
+    return func.hashtextextended(owner + literal(f".{table.description}"), 0)
 
 
 def _canonical(value: Any) -> Any:

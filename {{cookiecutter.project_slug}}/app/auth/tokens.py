@@ -219,8 +219,8 @@ def uuid_claim(value: Any) -> UUID:
 
 
 def epoch_claim(value: Any) -> int:
-    """The positive number in a claim."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+    """The number in a claim: positive, and no larger than the database holds."""
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value < 2**63:
         refuse(RejectionReason.CLAIMS)
     return value
 
