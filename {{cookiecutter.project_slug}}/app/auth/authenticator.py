@@ -17,7 +17,7 @@ from app.auth.passwords import PasswordHasher
 from app.auth.tokens import Actor, InvalidToken, RejectionReason, TokenCodec
 from app.core.cache import SingleFlightCache
 from app.core.context import OperatorRef, Principal
-from app.core.database import Database
+from app.core.database import TenantDatabases
 from app.tenants import TenantRegistry
 
 KEY_TTL_SECONDS: Final = 30.0
@@ -53,7 +53,7 @@ class Authenticator:
         self,
         *,
         codec: TokenCodec,
-        database: Database,
+        databases: TenantDatabases,
         registry: TenantRegistry,
         key_hasher: PasswordHasher,
         operators: KnowsOperators,
@@ -61,7 +61,7 @@ class Authenticator:
         api_key_prefix: str,
     ) -> None:
         self._codec = codec
-        self._database = database
+        self._databases = databases
         self._registry = registry
         self._key_hasher = key_hasher
         self._operators = operators
@@ -140,7 +140,7 @@ class Authenticator:
         tenant = await self._registry.get_active(parsed.tenant_id)
         if tenant is None:
             raise InvalidAPIKey
-        async with self._database.tenant(tenant.schema) as session:
+        async with self._databases.tenant(tenant) as session:
             query = select(APIKey.secret_hash, APIKey.role, APIKey.scopes, APIKey.expires_at).where(
                 APIKey.id == parsed.key_id, APIKey.revoked_at.is_(None)
             )

@@ -1,6 +1,5 @@
 """`operators` on the command line: passwords once and never as arguments, and the proof of the trail."""
 
-import os
 import re
 import secrets
 import subprocess
@@ -17,33 +16,25 @@ from app.cli import cli
 from app.core.database import Database, owner_engine
 from app.core.settings import Settings
 from app.operators import record_action
-from tests.conftest import DatabaseURLs
+from tests.conftest import DatabaseURLs, command_environment
 
 ROOT = Path(__file__).resolve().parents[2]
 LOGIN = "/v1/operators/login"
 
 
 @pytest.fixture
-def environment(settings: Settings, database_urls: DatabaseURLs) -> dict[str, str]:
-    return {
-        "APP_ENVIRONMENT": "test",
-        "APP_DATABASE_URL": database_urls.runtime,
-        "APP_MIGRATION_DATABASE_URL": database_urls.owner,
-        "APP_REDIS_URL": settings.redis_url.get_secret_value(),
-        "APP_SECRET_KEY": settings.secret_key.get_secret_value(),
-        "APP_JWT_KEYS_DIR": str(settings.jwt_keys_dir),
-        "APP_BCRYPT_ROUNDS": "4",
-    }
+def environment(settings: Settings) -> dict[str, str]:
+    readable = {"NO_COLOR": "1", "COLUMNS": "200"}
+    return {**command_environment(settings), "PYTHONPATH": str(ROOT), **readable}
 
 
 def run(
     environment: dict[str, str], cwd: Path, *arguments: str, stdin: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("APP_")}
     return subprocess.run(
         [sys.executable, "-m", "app", "operators", *arguments],
         cwd=cwd,
-        env={**inherited, "PYTHONPATH": str(ROOT), "NO_COLOR": "1", "COLUMNS": "200", **environment},
+        env=environment,
         input=stdin,
         capture_output=True,
         text=True,
