@@ -7,7 +7,7 @@ import typer
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.auth.key_ring import KeyRingError
-from app.cli import dev, keys, migrate, operators, serve, tenants
+from app.cli import citus, dev, keys, migrate, operators, serve, tenants
 from app.core.errors import AppError
 from app.core.settings import SettingsError
 
@@ -21,7 +21,11 @@ cli = typer.Typer(
 )
 cli.command("serve")(serve.serve)
 cli.add_typer(dev.app, name="dev")
+migrate.app.command("provision-citus")(citus.provision)
+migrate.app.command("check-citus")(citus.check)
 cli.add_typer(migrate.app, name="migrate")
+tenants.app.command("nodes")(citus.nodes)
+tenants.app.command("rebalance")(citus.rebalance)
 cli.add_typer(tenants.app, name="tenants")
 cli.add_typer(operators.app, name="operators")
 cli.add_typer(keys.app, name="keys")
