@@ -2,19 +2,22 @@
 
 import asyncio
 from typing import Annotated
+from uuid import UUID
 
 import typer
 from rich.console import Console
 from rich.table import Table
-from sqlalchemy import make_url
+from sqlalchemy import make_url, select
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.cli.tenants import Slug, id_of
+from app.cli.tenants import Slug
 from app.core.citus_provisioning import check_cluster, provision_cluster
 from app.core.provisioning import OWNER_ROLE, RUNTIME_ROLE
 from app.core.settings import Settings, SettingsError, load_settings
 from app.operators import record_action
+from app.tenants.errors import TenantNotFound
+from app.tenants.models import Tenant
 from app.tenants.placements import OwnerDatabases
 from app.tenants.rebalance import Node, Rebalance, Rebalanced
 
@@ -96,11 +99,11 @@ def rebalance(
     async def moved() -> Rebalanced:
         owners = OwnerDatabases.from_settings(load_settings())
         try:
-            tenant_id = await id_of(tenant)
+            tenant_id = await _id_of(owners, tenant)
 
-            async def record(session: AsyncSession, changed: object) -> None:
+            async def record(session: AsyncSession, changed: UUID) -> None:
                 details = {"to_node": to_node}
-                await record_action(session, "tenants:rebalance", tenant_id=tenant_id, details=details)
+                await record_action(session, "tenants:rebalance", tenant_id=changed, details=details)
 
             return await Rebalance(owners).move(tenant_id, to_node, record=record)
         finally:
@@ -111,6 +114,14 @@ def rebalance(
         console.print(f"{tenant} is at {result.now} already; nothing was changed.")
     else:
         console.print(f"{tenant} moved from {result.before} to {result.now}.")
+
+
+async def _id_of(owners: OwnerDatabases, slug: str) -> UUID:
+    async with owners.registry.connect() as connection:
+        tenant_id = await connection.scalar(select(Tenant.id).where(Tenant.slug == slug))
+    if tenant_id is None:
+        raise TenantNotFound(f"no tenant has the slug {slug}")
+    return tenant_id
 
 
 def _urls(settings: Settings, placement: str) -> tuple[URL, URL]:

@@ -116,7 +116,7 @@ def resume_onboarding(tenant: Slug, as_json: AsJson = False) -> None:
 
     async def finished() -> TenantCredentials | None:
         async with onboarding_from(load_settings()) as onboarding:
-            return await onboarding.resume(await id_of(tenant))
+            return await onboarding.resume(await _id_of(tenant))
 
     credentials = asyncio.run(finished())
     if credentials is None:
@@ -131,7 +131,7 @@ def cancel_onboarding(tenant: Slug) -> None:
 
     async def cancel() -> None:
         async with onboarding_from(load_settings()) as onboarding:
-            await onboarding.cancel(await id_of(tenant))
+            await onboarding.cancel(await _id_of(tenant))
 
     asyncio.run(cancel())
     console.print(f"{tenant} is gone.")
@@ -197,7 +197,7 @@ async def _purge(tenant: str | None, *, now: bool) -> bool:
     """True when nothing is left of any of them."""
     clean = True
     async with lifecycle_from(load_settings()) as (_, purge_):
-        for tenant_id in await purge_.due() if tenant is None else [await id_of(tenant)]:
+        for tenant_id in await purge_.due() if tenant is None else [await _id_of(tenant)]:
             remains = await purge_.run(tenant_id, before_grace_ends=now)
             clean = clean and remains.none
             console.print(f"{tenant_id}: {'nothing is left' if remains.none else f'left: {remains}'}")
@@ -207,14 +207,13 @@ async def _purge(tenant: str | None, *, now: bool) -> bool:
 def _change(slug: str, change: Callable[[Lifecycle, UUID], Awaitable[object]]) -> None:
     async def changed() -> None:
         async with lifecycle_from(load_settings()) as (lifecycle, _):
-            await change(lifecycle, await id_of(slug))
+            await change(lifecycle, await _id_of(slug))
 
     asyncio.run(changed())
     show(slug)
 
 
-async def id_of(slug: str) -> UUID:
-    """The id of the tenant with a slug. Raises TenantNotFound."""
+async def _id_of(slug: str) -> UUID:
     return (await _one_tenant(slug))[0].id
 
 

@@ -47,9 +47,7 @@ async def refuse_unready(connection: AsyncConnection) -> None:
     elif not state.coordinates or not state.workers:
         fault = "No worker takes tenants: add one with `app migrate provision-citus`."
     elif state.holds_tenants:
-        fault = (
-            "The coordinator takes tenants itself, which cannot log in there: set its shouldhaveshards off."
-        )
+        fault = "The coordinator takes tenants too, which cannot log in there: set its shouldhaveshards off."
     elif state.unaware:
         fault = f"Without metadata: {state.unaware}. Run start_metadata_sync_to_all_nodes()."
     elif not state.owner_everywhere:

@@ -27,7 +27,8 @@ _NODES: Final = text(
     " GROUP BY n.nodeid, n.nodename, n.nodeport ORDER BY n.nodeid"
 )
 _NODE_OF: Final = text(
-    f"SELECT DISTINCT n.nodename AS host, n.nodeport AS port FROM {_SHARDS} JOIN pg_dist_node n USING (groupid)"  # noqa: S608
+    f"SELECT DISTINCT n.nodename AS host, n.nodeport AS port FROM {_SHARDS}"  # noqa: S608
+    " JOIN pg_dist_node n USING (groupid)"
     " WHERE n.noderole = 'primary' AND s.schemaid = to_regnamespace(:schema)"
 )
 _MOVE: Final = text("SELECT citus_schema_move(CAST(:schema AS regnamespace), :host, :port)")
