@@ -17,12 +17,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import SecretStr
+
+from app.core.citus_provisioning import provision_cluster
 from app.core.provisioning import OWNER_ROLE, RUNTIME_ROLE
+from app.core.settings import PlacementSettings
 from app.embedded.ports import LOOPBACK, free_port
 
-SETTING = "APP_TEST_CITUS_BIN"
+CITUS_SETTING = "APP_TEST_CITUS_BIN"
+CITUS_PLACEMENT = "citus"
 SERVER_USER = "nobody"
 DATABASE = "tenants"
+FOLDERS = ("coordinator", "worker-1", "worker-2")
 COORDINATOR_RULES = f"""\
 host all postgres {LOOPBACK}/32 scram-sha-256
 host all {OWNER_ROLE},{RUNTIME_ROLE} {LOOPBACK}/32 scram-sha-256
@@ -43,6 +49,7 @@ class CitusCluster:
     coordinator: int
     workers: tuple[int, ...]
     passwords: Mapping[str, str]
+    storage: Path
 
     @property
     def nodes(self) -> tuple[int, ...]:
@@ -52,6 +59,28 @@ class CitusCluster:
         """A URL of the coordinator, or of the node at a port."""
         login = f"{user}:{self.passwords[user]}"
         return f"postgresql://{login}@{LOOPBACK}:{port or self.coordinator}/{database}"
+
+    @property
+    def placement(self) -> PlacementSettings:
+        """What APP_PLACEMENTS would say of it."""
+        return PlacementSettings(
+            database_url=SecretStr(self.url(RUNTIME_ROLE)),
+            migration_database_url=SecretStr(self.url(OWNER_ROLE)),
+        )
+
+    def rules_file(self, port: int) -> Path:
+        """The pg_hba.conf of the node at a port."""
+        return self.storage / FOLDERS[self.nodes.index(port)] / "pg_hba.conf"
+
+    async def provision(self) -> None:
+        """Safe to repeat."""
+        await provision_cluster(
+            self.url(database="postgres"),
+            [self.url(port=port, database="postgres") for port in self.workers],
+            database=DATABASE,
+            owner_password=self.passwords[OWNER_ROLE],
+            runtime_password=self.passwords[RUNTIME_ROLE],
+        )
 
 
 @contextmanager
@@ -66,12 +95,12 @@ def citus_cluster(binaries: Path) -> Iterator[CitusCluster]:
         _private(storage / "pgpass", "".join(lines))
         _give_to_server_user(storage)
         ports = tuple(free_port() for _ in range(3))
-        folders = [storage / name for name in ("coordinator", "worker-1", "worker-2")]
+        folders = [storage / name for name in FOLDERS]
         rules = (COORDINATOR_RULES, WORKER_RULES, WORKER_RULES)
         with ThreadPoolExecutor(3) as threads:
             try:
                 list(threads.map(_start, [binaries] * 3, folders, ports, rules))
-                yield CitusCluster(ports[0], ports[1:], passwords)
+                yield CitusCluster(ports[0], ports[1:], passwords, storage)
             finally:
                 list(threads.map(_stop, [binaries] * 3, folders))
     finally:

@@ -1,7 +1,9 @@
 """A real PostgreSQL and a real Valkey for all tests, and two tenants whose rows have the same ids.
 
 `APP_TEST_SUPERUSER_DATABASE_URL` and `APP_TEST_REDIS_URL` point the tests at servers of your own; use
-throwaway ones, because the logins `app_owner` and `app_runtime` get new passwords.
+throwaway ones, because the logins `app_owner` and `app_runtime` get new passwords. With `APP_TEST_CITUS_BIN`
+the tests of Citus run too, and with `APP_TEST_ON_CITUS=1` besides all others run on a Citus cluster as their
+only database (docs/citus.md).
 """
 
 import os
@@ -30,6 +32,7 @@ from app.operators.service import operator_accounts_from
 from app.tenants.bootstrap import onboarding_from
 from app.tenants.creation import NewTenant, TenantCredentials
 from app.tenants.models import Plan
+from tests.citus import CITUS_SETTING, CitusCluster, citus_cluster
 
 # A shared machine is slow at times; a slow example is no fault.
 hypothesis_settings.register_profile(
@@ -80,8 +83,19 @@ class DatabaseURLs:
 
 
 @pytest.fixture(scope="session")
-async def database_urls(superuser_url: str) -> DatabaseURLs:
+async def database_urls(request: pytest.FixtureRequest) -> DatabaseURLs:
     """A database of this run alone, provisioned and at head, as a deployment would have it."""
+    if os.environ.get("APP_TEST_ON_CITUS"):
+        cluster: CitusCluster = request.getfixturevalue("citus_servers")
+        await cluster.provision()
+        urls = DatabaseURLs(cluster.url(), cluster.url(OWNER_ROLE), cluster.url(RUNTIME_ROLE))
+    else:
+        urls = await _provisioned(request.getfixturevalue("superuser_url"))
+    await upgrade_all(urls.owner)
+    return urls
+
+
+async def _provisioned(superuser_url: str) -> DatabaseURLs:
     name = f"test_{uuid.uuid4().hex[:12]}"
     owner_password, runtime_password = secrets.token_urlsafe(18), secrets.token_urlsafe(18)
     await provision_database(
@@ -92,13 +106,11 @@ async def database_urls(superuser_url: str) -> DatabaseURLs:
         parsed = make_url(superuser_url).set(username=username, password=password, database=name)
         return parsed.render_as_string(hide_password=False)
 
-    urls = DatabaseURLs(
+    return DatabaseURLs(
         superuser=make_url(superuser_url).set(database=name).render_as_string(hide_password=False),
         owner=url(OWNER_ROLE, owner_password),
         runtime=url(RUNTIME_ROLE, runtime_password),
     )
-    await upgrade_all(urls.owner)
-    return urls
 
 
 @pytest.fixture(scope="session")
@@ -106,6 +118,23 @@ def keys_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("keys")
     generate_key_pair(directory)
     return directory
+
+
+@pytest.fixture(scope="session")
+def citus_servers() -> Iterator[CitusCluster]:
+    """A throwaway coordinator and two workers, not yet provisioned; the test is skipped without Citus."""
+    binaries = os.environ.get(CITUS_SETTING)
+    if not binaries:
+        pytest.skip(f"{CITUS_SETTING} names no PostgreSQL with the Citus extension")
+    with citus_cluster(Path(binaries)) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+async def citus(citus_servers: CitusCluster) -> CitusCluster:
+    """The cluster as a deployment would have it."""
+    await citus_servers.provision()
+    return citus_servers
 
 
 @pytest.fixture(scope="session")
@@ -208,10 +237,13 @@ MakeTenant = Callable[..., Awaitable[TestTenant]]
 
 
 @asynccontextmanager
-async def tenant_maker(app: FastAPI, settings: Settings) -> AsyncIterator[MakeTenant]:
-    async def make(plan: Plan = Plan.ENTERPRISE) -> TestTenant:
+async def tenant_maker(
+    app: FastAPI, settings: Settings, placement: str = DEFAULT_PLACEMENT
+) -> AsyncIterator[MakeTenant]:
+    async def make(plan: Plan = Plan.ENTERPRISE, placement: str = placement) -> TestTenant:
         slug = f"t-{uuid.uuid4().hex[:16]}"
-        new = NewTenant(name=slug, slug=slug, admin_email=f"admin@{slug}.test", plan=plan)
+        email = f"admin@{slug}.test"
+        new = NewTenant(name=slug, slug=slug, admin_email=email, plan=plan, placement=placement)
         async with onboarding_from(settings) as onboarding:
             credentials = await onboarding.create(new)
         client = await stack.enter_async_context(client_of(app))

@@ -1,7 +1,7 @@
 """Makes a Citus cluster of PostgreSQL servers that have the extension, and tries what tenants need of it."""
 
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -15,8 +15,11 @@ from app.core.citus import SETUP, ClusterNotReady, is_citus, refuse_unready
 from app.core.database import owner_engine
 from app.core.provisioning import OWNER_ROLE, RUNTIME_ROLE, provision_database
 
-# What a worker keeps open for each backend and tenant that ever used it, unless told otherwise.
-CACHED_CONNECTIONS: Final = "citus.max_cached_conns_per_worker"
+# Shards are hidden by a function that runs for each row of pg_class: with 200 tenants, drivers that look up a
+# type, and Alembic, wait for minutes. A coordinator has none to hide.
+OWNER_DEFAULTS: Final = {"citus.show_shards_for_app_name_prefixes": "*"}
+# Else each backend keeps a connection to a worker for every tenant it ever served; docs/citus.md has the sum.
+RUNTIME_DEFAULTS: Final = {**OWNER_DEFAULTS, "citus.max_cached_conns_per_worker": "0"}
 
 
 async def provision_cluster(
@@ -43,7 +46,8 @@ async def provision_cluster(
             await _open_to_tenants(connection)
     async with _connected(make_url(coordinator_url).set(database=database)) as connection:
         await _join(connection, make_url(coordinator_url), [make_url(url) for url in worker_urls])
-        await _bound_connections(connection)
+        await _set_defaults(connection, OWNER_ROLE, OWNER_DEFAULTS)
+        await _set_defaults(connection, RUNTIME_ROLE, RUNTIME_DEFAULTS)
 
 
 async def check_cluster(owner_url: str, runtime_url: str) -> None:
@@ -80,26 +84,26 @@ async def _open_to_tenants(connection: AsyncConnection) -> None:
 
 async def _join(connection: AsyncConnection, coordinator: URL, workers: Sequence[URL]) -> None:
     await connection.execute(text("SELECT citus_set_coordinator_host(:host, :port)"), _address(coordinator))
+    takes_no_tenants = text("SELECT citus_set_node_property(:host, :port, 'shouldhaveshards', false)")
+    await connection.execute(takes_no_tenants, _address(coordinator))
     for worker in workers:
         await connection.execute(text("SELECT citus_add_node(:host, :port)"), _address(worker))
     # A grant that is sent to the workers makes the login one that Citus keeps the same everywhere.
     await connection.execute(text(f"GRANT {OWNER_ROLE} TO CURRENT_USER"))
 
 
-async def _bound_connections(connection: AsyncConnection) -> None:
-    """Keep none in reserve, unless somebody has chosen otherwise."""
-    chosen = await connection.scalar(
-        text(
-            "SELECT EXISTS (SELECT FROM pg_db_role_setting, unnest(setconfig) AS setting"
-            " WHERE setrole = CAST(:role AS regrole) AND starts_with(setting, :name))"
-        ),
-        {"role": RUNTIME_ROLE, "name": CACHED_CONNECTIONS},
+async def _set_defaults(connection: AsyncConnection, role: str, defaults: Mapping[str, str]) -> None:
+    """What the role's sessions in this database begin with; what somebody has set before stays."""
+    database = await connection.scalar(text("SELECT quote_ident(current_database())"))
+    chosen = text(
+        "SELECT EXISTS (SELECT FROM pg_db_role_setting, unnest(setconfig) AS setting"
+        " WHERE setrole = CAST(:role AS regrole) AND starts_with(setting, :name || '='))"
     )
-    if not chosen:
-        database = await connection.scalar(text("SELECT quote_ident(current_database())"))
-        await connection.execute(
-            text(f"ALTER ROLE {RUNTIME_ROLE} IN DATABASE {database} SET {CACHED_CONNECTIONS} = 0")
-        )
+    for name, value in defaults.items():
+        if not await connection.scalar(chosen, {"role": role, "name": name}):
+            await connection.exec_driver_sql(
+                f"ALTER ROLE {role} IN DATABASE {database} SET {name} TO '{value}'"
+            )
 
 
 async def _refuse_closed_workers(runtime_url: str, role: str) -> None:
