@@ -157,7 +157,8 @@ class TenantDatabases:
                 yield session
         except DBAPIError as error:
             refused = getattr(error.orig, "sqlstate", None) in _ROUTE_IS_GONE
-            if refused and await self._has_changed(tenant):
+            # While it moves its tables take no writes, which a copy as new as the move does not explain.
+            if refused and (tenant.moving or await self._has_changed(tenant)):
                 raise TenantChanged from error
             raise
 

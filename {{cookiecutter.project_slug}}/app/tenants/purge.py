@@ -122,37 +122,56 @@ class Purge:
             await drop_schema(registry, schema)
 
         async def delete_rows(registry: AsyncConnection) -> None:
-            for table in await _tables_with_tenants(registry):
-                if table != TenantOperation.__tablename__:
-                    await registry.execute(
-                        text(f"DELETE FROM {PLATFORM_SCHEMA}.{table} WHERE tenant_id = :id"),  # noqa: S608
-                        {"id": tenant.id},
-                    )
+            await _delete_rows(registry, tenant.id)
 
-        async def forget(_registry: AsyncConnection) -> None:
+        async def clear(_registry: AsyncConnection) -> None:
             async for key in self._keys(tenant.id):
                 await self._redis.delete(key)
 
         async def close(registry: AsyncConnection) -> None:
-            await registry.execute(
-                update(Tenant)
-                .where(Tenant.id == tenant.id)
-                .values(
-                    state=TenantState.DELETED,
-                    slug=f"deleted-{tenant.id.hex}",
-                    name="deleted",
-                    revision=None,
-                    purge_after=None,
-                    state_changed_at=func.now(),
-                    epoch=Tenant.epoch + 1,
-                )
-            )
+            await _leave_trace(registry, tenant.id)
 
-        return [Step("schema", drop), Step("rows", delete_rows), Step("cache", forget), Step("close", close)]
+        return [Step("schema", drop), Step("rows", delete_rows), Step("cache", clear), Step("close", close)]
 
     def _keys(self, tenant_id: UUID) -> AsyncIterator[bytes]:
         keys: AsyncIterator[bytes] = self._redis.scan_iter(match=f"*{tenant_id.hex}*", count=1000)
         return keys
+
+
+async def forget(connection: AsyncConnection, tenant_id: UUID, *, keep_trace: bool) -> None:
+    """Delete a tenant's rows of the shared tables, and its registry row or what that says."""
+    await _delete_rows(connection, tenant_id)
+    await connection.execute(delete(TenantOperation).where(TenantOperation.tenant_id == tenant_id))
+    if keep_trace:
+        await _leave_trace(connection, tenant_id)
+    else:
+        await connection.execute(delete(Tenant).where(Tenant.id == tenant_id))
+
+
+async def _delete_rows(connection: AsyncConnection, tenant_id: UUID) -> None:
+    for table in await _tables_with_tenants(connection):
+        if table != TenantOperation.__tablename__:
+            await connection.execute(
+                text(f"DELETE FROM {PLATFORM_SCHEMA}.{table} WHERE tenant_id = :id"),  # noqa: S608
+                {"id": tenant_id},
+            )
+
+
+async def _leave_trace(connection: AsyncConnection, tenant_id: UUID) -> None:
+    """That there was a tenant with this id, and no more."""
+    await connection.execute(
+        update(Tenant)
+        .where(Tenant.id == tenant_id)
+        .values(
+            state=TenantState.DELETED,
+            slug=f"deleted-{tenant_id.hex}",
+            name="deleted",
+            revision=None,
+            purge_after=None,
+            state_changed_at=func.now(),
+            epoch=Tenant.epoch + 1,
+        )
+    )
 
 
 async def _count(connection: AsyncConnection, table: str, tenant_id: UUID) -> int:
