@@ -81,6 +81,13 @@ class DatabaseURLs:
 @pytest.fixture(scope="session")
 async def database_urls(superuser_url: str) -> DatabaseURLs:
     """A database of this run alone, provisioned and at head, as a deployment would have it."""
+    urls = await provisioned(superuser_url)
+    await upgrade_all(urls.owner)
+    return urls
+
+
+async def provisioned(superuser_url: str) -> DatabaseURLs:
+    """A new database with its two logins, and nothing in it."""
     name = f"test_{uuid.uuid4().hex[:12]}"
     owner_password, runtime_password = secrets.token_urlsafe(18), secrets.token_urlsafe(18)
     await provision_database(
@@ -91,13 +98,11 @@ async def database_urls(superuser_url: str) -> DatabaseURLs:
         parsed = make_url(superuser_url).set(username=username, password=password, database=name)
         return parsed.render_as_string(hide_password=False)
 
-    urls = DatabaseURLs(
+    return DatabaseURLs(
         superuser=make_url(superuser_url).set(database=name).render_as_string(hide_password=False),
         owner=url(OWNER_ROLE, owner_password),
         runtime=url(RUNTIME_ROLE, runtime_password),
     )
-    await upgrade_all(urls.owner)
-    return urls
 
 
 @pytest.fixture(scope="session")
@@ -208,9 +213,11 @@ MakeTenant = Callable[..., Awaitable[TestTenant]]
 
 @asynccontextmanager
 async def tenant_maker(app: FastAPI, settings: Settings) -> AsyncIterator[MakeTenant]:
-    async def make(plan: Plan = Plan.ENTERPRISE) -> TestTenant:
+    async def make(plan: Plan = Plan.ENTERPRISE, placement: str = DEFAULT_PLACEMENT) -> TestTenant:
         slug = f"t-{uuid.uuid4().hex[:16]}"
-        new = NewTenant(name=slug, slug=slug, admin_email=f"admin@{slug}.test", plan=plan)
+        new = NewTenant(
+            name=slug, slug=slug, admin_email=f"admin@{slug}.test", plan=plan, placement=placement
+        )
         async with onboarding_from(settings) as onboarding:
             credentials = await onboarding.create(new)
         client = await stack.enter_async_context(client_of(app))

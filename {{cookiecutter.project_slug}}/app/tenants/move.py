@@ -64,10 +64,18 @@ class Move:
             return await self._finish(connection, operation, progress)
 
     async def resume(self, tenant_id: UUID, *, progress: Progress = unseen) -> MoveReport:
-        """Finish a move that was interrupted. Raises TenantNotFound, NothingToResume, OperationInProgress."""
+        """Finish a move that was interrupted.
+
+        Raises TenantNotFound, NothingToResume, OperationInProgress, TenantStateConflict once it was undone.
+        """
         async with tenant_locked(self._owners.registry, tenant_id) as connection:
-            await find_tenant(connection, tenant_id)
+            tenant = await find_tenant(connection, tenant_id)
             operation = await operations.take_up(connection, tenant_id, OperationKind.MOVE)
+            if tenant.moving_to is None and operation.step not in AFTER_SWITCH:
+                raise TenantStateConflict(
+                    f"It failed and was undone but for what is left on {operation.parameters['target']}:"
+                    " cancel it."
+                )
             await announce(self._redis, connection, tenant_id)
             return await self._finish(connection, operation, progress)
 
@@ -91,6 +99,7 @@ class Move:
         """Pause the writes, unless something speaks against the move."""
         schema, head = tenant_schema(tenant.id), head_revision("tenant")
         self._owners.of(target)
+        await operations.refuse_beside_unfinished(connection, tenant.id)
         if target == tenant.placement:
             raise TenantStateConflict(f"It lives on {target} already.")
         if tenant.revision != head:
@@ -143,20 +152,24 @@ class Move:
     async def _undo(
         self, connection: AsyncConnection, operation: OperationRef, *, record: Record | None = None
     ) -> None:
-        """Drop the target's half, give the rights back and end the pause. Safe to repeat."""
+        """Give the rights back and end the pause, then drop the target's half. Safe to repeat.
+
+        In this order, because it may be the target that does not answer.
+        """
         tenant_id, parameters = operation.tenant_id, operation.parameters
         schema = tenant_schema(tenant_id)
         async with connection.begin():
-            async with in_schema(self._owners, connection, parameters["target"], schema) as there:
-                await drop_schema(there, schema)
             async with in_schema(self._owners, connection, parameters["source"], schema) as here:
                 await fencing.restore_grants(here, schema, parameters["grants"])
             await connection.execute(
                 update(Tenant).where(Tenant.id == tenant_id).values(moving_to=None, epoch=Tenant.epoch + 1)
             )
+        await announce(self._redis, connection, tenant_id)
+        async with connection.begin():
+            async with in_schema(self._owners, connection, parameters["target"], schema) as there:
+                await drop_schema(there, schema)
             await operations.cancelled(connection, operation.id)
             await _record(connection, tenant_id, record)
-        await announce(self._redis, connection, tenant_id)
 
     def _steps(self, operation: OperationRef, report: MoveReport, progress: Progress) -> list[Step]:
         tenant_id, owners = operation.tenant_id, self._owners

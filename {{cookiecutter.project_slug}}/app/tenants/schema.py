@@ -59,7 +59,7 @@ async def drop_schema(connection: AsyncConnection, schema: str) -> None:
         EXCEPTION WHEN undefined_object THEN NULL;
         END $$;
         DO $$ BEGIN
-            DROP ROLE {schema};
+            IF to_regrole('{schema}') IS NOT NULL THEN DROP ROLE {schema}; END IF;
         EXCEPTION WHEN undefined_object OR dependent_objects_still_exist THEN NULL;
         END $$;
         """,
@@ -157,11 +157,13 @@ def driver_of(connection: AsyncConnection) -> Any:
 
 
 async def send_script(connection: AsyncConnection, script: str) -> None:
-    """One message through the simple query protocol, behind `driver_of`'s condition.
+    """One message through the simple query protocol, behind `driver_of`'s condition; none if it is empty.
 
     Raises SchemaChangeFailed with the server's reason.
     """
     driver = driver_of(connection)
+    if not script.strip():
+        return  # The driver cannot read the answer to an empty query.
     try:
         await driver.execute(script)
     except asyncpg.PostgresError as error:
