@@ -4,6 +4,9 @@ Before the switch any failure is undone; after it only the old copy is left to d
 the source database itself, so a process that has not heard of the move loses nothing either.
 """
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
@@ -20,7 +23,7 @@ from app.core.migrations import head_revision
 from app.tenants import copying, fencing, operations
 from app.tenants.copying import Progress, unseen
 from app.tenants.creation import Record, find_tenant
-from app.tenants.errors import CopyFailed, TenantStateConflict
+from app.tenants.errors import CopyFailed, OperationInProgress, TenantStateConflict
 from app.tenants.lifecycle import LIVING, announce, publish
 from app.tenants.models import Isolation, OperationKind, Tenant, TenantOperation
 from app.tenants.operations import OperationRef, Step, tenant_locked
@@ -29,6 +32,8 @@ from app.tenants.schema import create_schema, drop_schema, exists, give_login, i
 
 # What is left to do once the tenant lives on the target.
 AFTER_SWITCH: Final = ("retire", "drop")
+LOCK_ATTEMPTS: Final = 20
+LOCK_ATTEMPT_SECONDS: Final = 0.25
 
 log = structlog.get_logger(__name__)
 
@@ -56,7 +61,10 @@ class Move:
         """Move the tenant; a failure before the switch is undone. Raises TenantNotFound, InvalidTenant,
         TenantStateConflict, OperationInProgress, CopyFailed.
         """
-        async with tenant_locked(self._owners.registry, tenant_id) as connection:
+        async with (
+            self._undone_when_interrupted(tenant_id),
+            tenant_locked(self._owners.registry, tenant_id) as connection,
+        ):
             tenant = await find_tenant(connection, tenant_id)
             async with connection.begin():
                 operation = await self._begin(connection, tenant, target, record)
@@ -68,13 +76,15 @@ class Move:
 
         Raises TenantNotFound, NothingToResume, OperationInProgress, TenantStateConflict once it was undone.
         """
-        async with tenant_locked(self._owners.registry, tenant_id) as connection:
+        async with (
+            self._undone_when_interrupted(tenant_id),
+            tenant_locked(self._owners.registry, tenant_id) as connection,
+        ):
             tenant = await find_tenant(connection, tenant_id)
             operation = await operations.take_up(connection, tenant_id, OperationKind.MOVE)
             if tenant.moving_to is None and operation.step not in AFTER_SWITCH:
                 raise TenantStateConflict(
-                    f"It failed and was undone but for what is left on {operation.parameters['target']}:"
-                    " cancel it."
+                    f"It was undone but for what is left on {operation.parameters['target']}: cancel it."
                 )
             await announce(self._redis, connection, tenant_id)
             return await self._finish(connection, operation, progress)
@@ -148,6 +158,24 @@ class Move:
             log.error(
                 "move_not_undone", tenant_id=str(operation.tenant_id), reason=operations.reason_of(error)
             )
+
+    @asynccontextmanager
+    async def _undone_when_interrupted(self, tenant_id: UUID) -> AsyncIterator[None]:
+        """Ctrl-C leaves no tenant paused either. The connection that held it may have been ended by that."""
+        try:
+            yield
+        except asyncio.CancelledError:
+            for _ in range(LOCK_ATTEMPTS):
+                try:
+                    await self.cancel(tenant_id)
+                except OperationInProgress:  # The server has not noticed yet that its lock is gone.
+                    await asyncio.sleep(LOCK_ATTEMPT_SECONDS)
+                except (SQLAlchemyError, AppError, OSError) as error:
+                    log.warning("move_not_undone", reason=operations.reason_of(error))
+                    break
+                else:
+                    break
+            raise
 
     async def _undo(
         self, connection: AsyncConnection, operation: OperationRef, *, record: Record | None = None

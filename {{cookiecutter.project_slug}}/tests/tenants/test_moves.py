@@ -39,7 +39,7 @@ BEFORE_SWITCH = STEPS[:4]
 MANY = (
     "INSERT INTO resources (id, name, data)"
     " SELECT gen_random_uuid(), 'old ' || n, jsonb_build_object('text', repeat('x', 200))"
-    " FROM generate_series(1, 20000) n"
+    " FROM generate_series(1, 8000) n"
 )
 KILLED = """
 import asyncio, os, signal, sys
@@ -156,9 +156,19 @@ def without_redis(settings: Settings) -> Settings:
     return settings.model_copy(update={"redis_url": SecretStr("redis://127.0.0.1:9/0")})
 
 
-@pytest.mark.parametrize("source", [DEFAULT_PLACEMENT, SECOND])
-@pytest.mark.parametrize("published", [True, False], ids=["published", "redis away"])
-@pytest.mark.parametrize("tier", list(Isolation))
+@pytest.mark.parametrize(
+    ("source", "published", "tier"),
+    [
+        (DEFAULT_PLACEMENT, True, Isolation.POOLED),
+        (SECOND, True, Isolation.DEDICATED),
+        (DEFAULT_PLACEMENT, False, Isolation.DEDICATED),
+        (SECOND, False, Isolation.POOLED),
+        pytest.param(DEFAULT_PLACEMENT, True, Isolation.DEDICATED, marks=pytest.mark.nightly),
+        pytest.param(SECOND, True, Isolation.POOLED, marks=pytest.mark.nightly),
+        pytest.param(DEFAULT_PLACEMENT, False, Isolation.POOLED, marks=pytest.mark.nightly),
+        pytest.param(SECOND, False, Isolation.DEDICATED, marks=pytest.mark.nightly),
+    ],
+)
 async def test_a_tenant_moves_under_traffic_and_every_acknowledged_row_is_there_afterwards(
     clusters: Clusters, source: str, published: bool, tier: Isolation
 ) -> None:
@@ -172,13 +182,13 @@ async def test_a_tenant_moves_under_traffic_and_every_acknowledged_row_is_there_
         assert await traffic.writes_again(), traffic.answers
     stored = await names_on(clusters.owner(target), tenant.schema)
     assert set(traffic.acknowledged) <= stored
-    assert len(stored) == 20_000 + len(set(traffic.acknowledged))
+    assert len(stored) == 8_000 + len(set(traffic.acknowledged))
     assert traffic.statuses("write") == {201, 503}, traffic.answers
     assert traffic.statuses("read") <= {200, 503}, traffic.answers
     assert traffic.answers["read", 200, ""] > 10
     assert traffic.without_retry_after == 0
     assert await traces_on(clusters.owner(source), tenant.schema) == (0, 0)
-    assert report.rows >= 20_000
+    assert report.rows >= 8_000
     assert report.pause_seconds is not None
     assert 0 < report.pause_seconds < 30
     ref = await clusters.app.state.registry.read(tenant.id)
@@ -301,16 +311,68 @@ async def test_a_failure_before_the_switch_is_undone_at_once(
     assert after["resources"][0] == rows["resources"][0] + 1
 
 
+async def test_a_target_that_went_away_keeps_nobody_paused(
+    clusters: Clusters, second_superuser_url: str
+) -> None:
+    """What may be left on it is dropped by `cancel` when it is back."""
+    tenant, _ = await filled(clusters, DEFAULT_PLACEMENT)
+    await killed_at(clusters, tenant, SECOND, "copy", "after")
+    superuser = await asyncpg.connect(second_superuser_url)
+    await superuser.execute("ALTER ROLE app_owner NOLOGIN")
+    try:
+        async with move_from(clusters.settings) as moving:
+            with pytest.raises(Exception, match="not permitted to log in"):
+                await moving.resume(tenant.id)
+            assert (await tenant.client.post("/v1/resources", json={"name": "new"})).status_code == 201
+            with pytest.raises(TenantStateConflict, match="cancel it"):
+                await moving.resume(tenant.id)
+    finally:
+        await superuser.execute("ALTER ROLE app_owner LOGIN")
+        await superuser.close()
+    assert await traces_on(clusters.owner(SECOND), tenant.schema) == (1, 1)
+    async with move_from(clusters.settings) as moving:
+        await moving.cancel(tenant.id)
+    assert await traces_on(clusters.owner(SECOND), tenant.schema) == (0, 0)
+    await move(clusters.settings, tenant, SECOND)
+
+
+async def test_ctrl_c_before_the_switch_ends_the_pause(clusters: Clusters) -> None:
+    """The command waits for an open transaction when it is interrupted."""
+    tenant = await clusters.make()
+    ref = await clusters.app.state.registry.read(tenant.id)
+    async with clusters.app.state.databases.tenant(ref) as session:
+        await session.execute(text("INSERT INTO resources (id, name) VALUES (gen_random_uuid(), 'open')"))
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "app", "tenants", "move", tenant.credentials.tenant, "--to", SECOND,
+            env=clusters.environment, cwd=ROOT, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        assert await is_moving(clusters, tenant)
+        await asyncio.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        _, said = await process.communicate()
+        assert process.returncode not in {0, -signal.SIGINT}, said.decode()
+    assert (await tenant.client.post("/v1/resources", json={"name": "new"})).status_code == 201
+    assert ("resources", "UPDATE") in await grants(clusters.owner(DEFAULT_PLACEMENT), tenant.schema)
+    await move(clusters.settings, tenant, SECOND)
+    assert await names_on(clusters.owner(SECOND), tenant.schema) == {"open", "new"}
+
+
+async def is_moving(clusters: Clusters, tenant: TestTenant) -> bool:
+    """Whether its move has begun, in some seconds at the latest."""
+    for _ in range(200):
+        if (await registry_row(clusters.settings, tenant.credentials.tenant)).moving_to is not None:
+            return True
+        await asyncio.sleep(0.05)
+    return False
+
+
 async def under_way(clusters: Clusters, tenant: TestTenant, finish: Callable[[Any], Awaitable[None]]) -> None:
     """Move while a transaction has written one row of two; `finish` ends that transaction."""
     ref = await clusters.app.state.registry.read(tenant.id)
     async with clusters.app.state.databases.tenant(ref) as session:
         await session.execute(text("INSERT INTO resources (id, name) VALUES (gen_random_uuid(), 'open')"))
         moving = asyncio.create_task(move(clusters.settings, tenant, SECOND))
-        for _ in range(200):
-            await asyncio.sleep(0.05)
-            if (await registry_row(clusters.settings, tenant.credentials.tenant)).moving_to is not None:
-                break
+        assert await is_moving(clusters, tenant)
         await asyncio.sleep(0.3)
         assert not moving.done(), "it waits for the writer"
         await finish(session)
