@@ -14,14 +14,14 @@ import tarfile
 import tempfile
 import zlib
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Final
 
 from app.tenants import manifest as manifest_module
 from app.tenants.copying import Progress, unseen
-from app.tenants.errors import UnusableArchive
+from app.tenants.errors import UnusableArchive, UnwritableArchive
 from app.tenants.manifest import ArchivedTable, Manifest
 
 CHUNK_BYTES: Final = 256 * 1024
@@ -136,53 +136,89 @@ def verify(path: Path, progress: Progress = unseen) -> Archive:
 
 
 def refuse_target(path: Path) -> None:
-    """Raises UnusableArchive for a file that cannot be written: another ending, or one that exists."""
+    """Raises UnwritableArchive for another ending, and for a file that exists."""
     if not path.name.endswith((".tar", *_COMPRESSED)):
-        raise UnusableArchive(f"{path}: the name must end in .tar, .tar.gz or .tgz.")
+        raise UnwritableArchive(f"{path}: the name must end in .tar, .tar.gz or .tgz.")
     if path.exists() or path.is_symlink():
-        raise UnusableArchive(f"{path} exists; it is not overwritten.")
-    if not path.parent.is_dir():
-        raise UnusableArchive(f"{path.parent} is no folder.")
+        raise UnwritableArchive(f"{path} exists; it is not overwritten.")
 
 
 class ArchiveWriter:
-    """Adds members to a file that nobody sees before it is whole."""
+    """Adds members to a file that nobody sees before it is whole. Raises UnwritableArchive."""
 
-    def __init__(self, tar: tarfile.TarFile, folder: Path, created: float) -> None:
-        self._tar = tar
-        self._folder = folder
+    def __init__(self, path: Path, file: IO[bytes], created: float) -> None:
+        self._path = path
         self._created = created
+        compressed = path.name.endswith(_COMPRESSED)
+        self._zipped = gzip.GzipFile("", "wb", COMPRESSION_LEVEL, file, created) if compressed else None
+        self._tar = tarfile.TarFile(fileobj=self._zipped or file, mode="w", format=tarfile.GNU_FORMAT)
 
-    def spool(self) -> IO[bytes]:
+    @contextmanager
+    def spool(self) -> Iterator[IO[bytes]]:
         """A nameless file for one member: a tar needs the size first. Only this process can read it."""
-        return tempfile.TemporaryFile(dir=self._folder)  # the caller closes it
+        with _disk(self._path):
+            file = tempfile.TemporaryFile(dir=self._path.parent)  # noqa: SIM115  # closed below
+        try:
+            yield file
+        finally:
+            with suppress(OSError):
+                file.close()
 
-    def add(self, name: str, content: IO[bytes], size: int) -> None:
-        """Append what was spooled."""
-        content.seek(0)
+    def write(self, spool: IO[bytes], chunk: bytes) -> None:
+        """Append to what was spooled."""
+        with _disk(self._path):
+            spool.write(chunk)
+
+    def add(self, name: str, spool: IO[bytes], size: int) -> None:
+        """Append a member from what was spooled."""
         member = tarfile.TarInfo(name)
         member.size, member.mode, member.mtime = size, 0o600, self._created
-        self._tar.addfile(member, content)
+        with _disk(self._path):
+            spool.seek(0)
+            self._tar.addfile(member, spool)
+
+    def finish(self) -> None:
+        """Write the end of the archive."""
+        self._tar.close()
+        self.close()
+
+    def close(self) -> None:
+        if self._zipped is not None:
+            self._zipped.close()
 
 
 @contextmanager
 def written(path: Path, created: float) -> Iterator[ArchiveWriter]:
     """Write an archive (0600) beside its place; it gets its name when it is whole and on disk.
 
-    Raises UnusableArchive as `refuse_target` does.
+    Raises UnwritableArchive.
     """
     refuse_target(path)
     scratch = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with _disk(path):
+        file = os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+    writer = ArchiveWriter(path, file, created)
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            with _tar_into(file, compressed=path.name.endswith(_COMPRESSED)) as tar:
-                yield ArchiveWriter(tar, path.parent, created)
+        yield writer
+        with _disk(path):
+            writer.finish()
             file.flush()
             os.fsync(file.fileno())
-        _name(scratch, path)
+            _name(scratch, path)
     finally:
+        for half_written in (writer, file):
+            with suppress(OSError):  # On a full disk the rest cannot be written; it is deleted anyway.
+                half_written.close()
         scratch.unlink(missing_ok=True)
+
+
+@contextmanager
+def _disk(path: Path) -> Iterator[None]:
+    """Say which file it was that the disk refused."""
+    try:
+        yield
+    except OSError as error:
+        raise UnwritableArchive(f"{path}: {error.strerror or type(error).__name__}.") from None
 
 
 def _name(scratch: Path, path: Path) -> None:
@@ -190,7 +226,7 @@ def _name(scratch: Path, path: Path) -> None:
     try:
         path.hardlink_to(scratch)
     except FileExistsError:
-        raise UnusableArchive(f"{path} exists; it is not overwritten.") from None
+        raise UnwritableArchive(f"{path} exists; it is not overwritten.") from None
     except OSError:  # A file system without links.
         scratch.rename(path)
     folder = os.open(path.parent, os.O_RDONLY)
@@ -198,19 +234,6 @@ def _name(scratch: Path, path: Path) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
-
-
-@contextmanager
-def _tar_into(file: IO[bytes], *, compressed: bool) -> Iterator[tarfile.TarFile]:
-    if not compressed:
-        with tarfile.open(fileobj=file, mode="w", format=tarfile.GNU_FORMAT) as tar:
-            yield tar
-        return
-    with (
-        gzip.GzipFile(filename="", fileobj=file, mode="wb", compresslevel=COMPRESSION_LEVEL) as zipped,
-        tarfile.open(fileobj=zipped, mode="w", format=tarfile.GNU_FORMAT) as tar,
-    ):
-        yield tar
 
 
 @contextmanager

@@ -175,8 +175,8 @@ async def restart_sequences(connection: AsyncConnection, schema: str) -> None:
 
 def refuse_differences(expected: Sequence[Rows], found: Sequence[Rows]) -> None:
     """Raises CopyFailed unless both have the same tables with the same columns, in whatever order."""
-    wanted = {rows.table: set(rows.columns) for rows in expected}
-    present = {rows.table: set(rows.columns) for rows in found}
+    wanted = {rows.table: sorted(rows.columns) for rows in expected}
+    present = {rows.table: sorted(rows.columns) for rows in found}
     differing = sorted(name for name in {*wanted, *present} if wanted.get(name) != present.get(name))
     if differing:
         raise CopyFailed(f"These tables are not what their revision says: {', '.join(differing)}.")

@@ -48,6 +48,11 @@ class UnusableArchive(Unprocessable):
     title = "The archive cannot be imported"
 
 
+class UnwritableArchive(Unprocessable):
+    slug = "unwritable-archive"
+    title = "The archive cannot be written"
+
+
 class TenantSuspended(Forbidden):
     slug = "tenant-suspended"
     title = "This tenant is suspended"

@@ -62,8 +62,7 @@ class Export:
         """Write the archive. It holds the hashes of passwords and keys, so only its owner may read it.
 
         Usage is left out unless asked for: it can be most of the data, and most uses need none. Raises
-        TenantNotFound, TenantStateConflict, CopyFailed, and UnusableArchive for a path that cannot be
-        written.
+        TenantNotFound, TenantStateConflict, CopyFailed, and UnwritableArchive.
         """
         tenant = await self._find(tenant_id)
         if not await self.has_data(tenant_id):
@@ -163,7 +162,7 @@ async def _add(
         async def write(chunk: bytes) -> None:
             measure.update(chunk)
             progress(rows.table, measure.size)
-            await asyncio.to_thread(spool.write, chunk)
+            await asyncio.to_thread(archive.write, spool, chunk)
 
         count = await copy_out(connection, rows, write, csv=True, where=where)
         await asyncio.to_thread(archive.add, member_name(folder, rows.table), spool, measure.size)

@@ -131,7 +131,8 @@ class Import:
         try:
             copying.refuse_differences(made, [rows_of(entry, schema) for entry in manifest.tables])
             for entry in manifest.platform_tables:
-                if not set(entry.columns) <= set(shared[entry.table]) - {"tenant_id"}:
+                known = set(shared[entry.table]) - {"tenant_id"}
+                if not set(entry.columns) <= known or len(set(entry.columns)) < len(entry.columns):
                     raise CopyFailed(f"{entry.table} has other columns here.")
         except CopyFailed as error:
             raise UnusableArchive(error.detail) from None

@@ -67,7 +67,7 @@ class Manifest(_Part):
         """Raises UnusableArchive that names the fields."""
         try:
             found = json.loads(content)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise UnusableArchive("Its manifest is no JSON.") from None
         version = found.get("format_version") if isinstance(found, dict) else None
         if version != FORMAT_VERSION:

@@ -35,6 +35,7 @@ from app.tenants.errors import (
     TenantNotFound,
     TenantStateConflict,
     UnusableArchive,
+    UnwritableArchive,
 )
 from app.tenants.manifest import Manifest
 from app.tenants.models import Isolation
@@ -262,11 +263,14 @@ async def test_an_archive_is_private_whole_and_never_overwritten(
 ) -> None:
     before = verify(archive)
     assert mode(archive) == 0o600
-    with pytest.raises(UnusableArchive, match="it is not overwritten"):
+    with pytest.raises(UnwritableArchive, match="it is not overwritten"):
         await export(settings, tenant.id, archive)
     assert verify(archive) == before
-    for path, reason in ((archive.with_suffix(".zip"), "end in"), (archive.parent / "no/x.tar", "no folder")):
-        with pytest.raises(UnusableArchive, match=reason):
+    for path, reason in (
+        (archive.with_suffix(".zip"), "end in"),
+        (archive.parent / "no/x.tar", "No such file"),
+    ):
+        with pytest.raises(UnwritableArchive, match=reason):
             await export(settings, tenant.id, path)
     with pytest.raises(TenantNotFound):
         await export(settings, uuid.uuid4(), archive.with_name("nobody.tar"))
@@ -307,6 +311,23 @@ async def test_an_export_sees_one_moment_whatever_is_written_meanwhile(
     assert tables["tables/resources.csv"].count(b",pair,") == tables["tables/audit_logs.csv"].count(b",pair,")
     after = await contents(settings.owner_urls[DEFAULT_PLACEMENT], tenant.schema)
     assert after["resources"][0] == 14 + written
+
+
+@pytest.mark.parametrize("ending", ["tar", "tar.gz"])
+async def test_a_full_disk_is_named_and_leaves_no_half_an_archive(
+    settings: Settings, tenant: TestTenant, tmp_path: Path, ending: str
+) -> None:
+    await fill(settings.owner_urls[DEFAULT_PLACEMENT], tenant.schema)
+    command = f"ulimit -f 1; exec {sys.executable} -m app tenants export {tenant.credentials.tenant}"
+    process = await asyncio.create_subprocess_exec(
+        "sh", "-c", f"{command} --to {tmp_path}/a.{ending}",
+        env=command_environment(settings), cwd=ROOT, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    _, said = await process.communicate()
+    assert process.returncode == 1
+    assert b"The archive cannot be written: " in said
+    assert b"File too large" in said
+    assert listed(tmp_path) == []
 
 
 @pytest.mark.parametrize("state", ["suspended", "deleting"])
@@ -401,6 +422,10 @@ def flip(name: str, content: bytes) -> bytes:
     return content.replace(b"plain", b"plaim") if name == "tables/resources.csv" else content
 
 
+def nest(name: str, content: bytes) -> bytes:
+    return b"[" * 1_000_000 if name == "manifest.json" else content
+
+
 def cut(name: str, content: bytes) -> bytes:
     return content[:-1] if name == "tables/users.csv" else content
 
@@ -466,7 +491,7 @@ async def test_a_manifest_that_does_not_fit_changes_nothing(
     assert await everything(settings) == before
 
 
-@pytest.mark.parametrize(("change", "reason"), [(flip, "checksum"), (cut, "size")])
+@pytest.mark.parametrize(("change", "reason"), [(flip, "checksum"), (cut, "size"), (nest, "no JSON")])
 async def test_changed_rows_are_noticed(
     settings: Settings,
     archive: Path,

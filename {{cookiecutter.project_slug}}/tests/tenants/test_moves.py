@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import sys
+import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -12,11 +13,12 @@ from typing import Any
 import asyncpg
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 
 from app.core.context import DEFAULT_PLACEMENT
 from app.core.database import owner_engine
-from app.core.settings import Settings
+from app.core.provisioning import provision_database
+from app.core.settings import PlacementSettings, Settings
 from app.tenants.bootstrap import lifecycle_from, move_from, onboarding_from
 from app.tenants.errors import (
     InvalidTenant,
@@ -209,6 +211,46 @@ async def test_rows_and_rights_are_the_same_afterwards_and_there_and_back_again(
         assert await contents(url, tenant.schema) == rows
         assert await grants(url, tenant.schema) == rights
         assert (await tenant.client.get("/v1/resources")).status_code == 200
+
+
+async def test_a_dedicated_tenant_moves_between_two_databases_of_one_cluster(
+    clusters: Clusters, superuser_url: str
+) -> None:
+    """There it keeps its role, which belongs to the cluster."""
+    urls = [
+        make_url(url[DEFAULT_PLACEMENT])
+        for url in (clusters.settings.owner_urls, clusters.settings.runtime_urls)
+    ]
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    await provision_database(
+        superuser_url,
+        database=name,
+        owner_password=str(urls[0].password),
+        runtime_password=str(urls[1].password),
+    )
+    owner, runtime = (url.set(database=name).render_as_string(hide_password=False) for url in urls)
+    place = PlacementSettings(database_url=runtime, migration_database_url=owner)
+    settings = clusters.settings.model_copy(update={"placements": {"beside": place}})
+    tenant = await clusters.make()
+    await fill(clusters.owner(DEFAULT_PLACEMENT), tenant.schema)
+    rows = await contents(clusters.owner(DEFAULT_PLACEMENT), tenant.schema)
+    async with lifecycle_from(settings) as (lifecycle, purging):
+        await lifecycle.isolate(tenant.id, Isolation.DEDICATED)
+        for target, url, left in (
+            ("beside", owner, clusters.owner(DEFAULT_PLACEMENT)),
+            (DEFAULT_PLACEMENT, clusters.owner(DEFAULT_PLACEMENT), owner),
+        ):
+            await move(settings, tenant, target)
+            assert await contents(url, tenant.schema) == rows
+            assert await traces_on(left, tenant.schema) == (0, 1)
+            engine = owner_engine(left)
+            async with engine.connect() as connection:
+                query = text("SELECT has_database_privilege(:role, current_database(), 'CONNECT')")
+                assert not await connection.scalar(query, {"role": tenant.schema}), "nor may it come back"
+            await engine.dispose()
+        assert (await tenant.client.post("/v1/resources", json={"name": "x"})).status_code == 201
+        await lifecycle.schedule_deletion(tenant.id)
+        assert (await purging.run(tenant.id, before_grace_ends=True)).none
 
 
 async def killed_at(clusters: Clusters, tenant: TestTenant, target: str, step: str, moment: str) -> None:
