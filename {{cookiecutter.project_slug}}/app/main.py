@@ -33,7 +33,12 @@ from app.operators.sessions import OperatorSessions
 from app.operators.tokens import OperatorTokenCodec
 from app.resources.router import router as resources_router
 from app.tenants import TenantRegistry
+from app.tenants.bootstrap import creation_tools, make_lifecycle
 from app.tenants.isolation import tenant_login_url
+from app.tenants.onboarding import Onboarding
+from app.tenants.placements import OwnerDatabases
+from app.tenants.router import router as tenants_router
+from app.tenants.router import sign_up_router
 from app.usage.recorder import UsageRecorder
 from app.usage.service import write_events
 from app.users.router import router as users_router
@@ -48,6 +53,7 @@ ROUTERS = (
     operators_router,
     impersonations_router,
     health_router,
+    tenants_router,
 )
 
 
@@ -68,7 +74,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         swagger_ui_parameters={"persistAuthorization": True, "tryItOutEnabled": True},
     )
     _compose(app, settings)
-    for router in ROUTERS:
+    for router in (*ROUTERS, *((sign_up_router,) if settings.sign_up_enabled else ())):
         app.include_router(router)
     install_problem_handlers(app)
     install_openapi(app, declared_access)
@@ -144,6 +150,10 @@ def _compose(app: FastAPI, settings: Settings) -> None:
     state.limiter = RateLimiter(
         state.redis, source=DatabaseLimits(state.database), outage_mode=settings.rate_limit_outage_mode
     )
+    state.owners = OwnerDatabases.from_settings(settings)
+    tools = creation_tools(settings, state.owners, hasher=state.hasher, key_hasher=state.key_hasher)
+    state.onboarding = Onboarding(tools)
+    state.lifecycle = make_lifecycle(settings, state.owners, state.redis)
     state.recorder = UsageRecorder(partial(write_events, state.database))
 
 
@@ -177,5 +187,6 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await state.recorder.stop()
         await state.redis.aclose()
         await state.databases.close()
+        await state.owners.close()
         state.hasher.close()
         state.key_hasher.close()

@@ -165,6 +165,14 @@ class Settings(BaseSettings):
             raise ValueError("; ".join(faults))
         return self
 
+    @model_validator(mode="after")
+    def _can_do_what_it_enables(self) -> Self:
+        if self.sign_up_enabled and self.migration_database_url is None:
+            raise ValueError(
+                "APP_SIGN_UP_ENABLED needs APP_MIGRATION_DATABASE_URL: a sign-up makes a schema and a role"
+            )
+        return self
+
     @property
     def runtime_urls(self) -> dict[str, str]:
         """The database URL of each placement, for the login that serves requests."""
@@ -218,7 +226,7 @@ def load_settings(**overrides: Any) -> Settings:
 
 
 def _variable(location: tuple[int | str, ...]) -> str:
-    return f"APP_{str(location[0]).upper()}" if location else "settings"
+    return ".".join((f"APP_{str(location[0]).upper()}", *map(str, location[1:]))) if location else "settings"
 
 
 def _reason(kind: str, message: str) -> str:

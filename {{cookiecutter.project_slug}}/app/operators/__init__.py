@@ -4,7 +4,7 @@ A feature with routes of its own for operators declares them `operators_only(act
 `CurrentAction`, and records it on the connection that makes the change.
 """
 
-from app.operators.dependencies import CurrentAction, CurrentOperator
+from app.operators.dependencies import CurrentAction, CurrentOperator, OperatorSession
 from app.operators.trail import PendingAction, record_action
 
-__all__ = ["CurrentAction", "CurrentOperator", "PendingAction", "record_action"]
+__all__ = ["CurrentAction", "CurrentOperator", "OperatorSession", "PendingAction", "record_action"]

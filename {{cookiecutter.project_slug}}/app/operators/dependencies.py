@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.access import declared_action
 from app.core.context import OperatorRef
-from app.core.database import Database
+from app.core.dependencies import PlatformDatabase
 from app.core.errors import Unauthorized
 from app.operators.trail import PendingAction
 
@@ -34,8 +34,7 @@ def _action(request: Request, operator: CurrentOperator) -> PendingAction:
 CurrentAction = Annotated[PendingAction, Depends(_action)]
 
 
-async def _session(request: Request, _operator: CurrentOperator) -> AsyncIterator[AsyncSession]:
-    database: Database = request.app.state.database
+async def _session(_operator: CurrentOperator, database: PlatformDatabase) -> AsyncIterator[AsyncSession]:
     async with database.platform() as session:
         yield session
 
