@@ -4,7 +4,6 @@ import uuid
 from typing import Any
 
 import pytest
-from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, text
@@ -14,13 +13,12 @@ from app.core.database import PLATFORM_SCHEMA, PlatformBase, TenantBase, owner_e
 from app.core.migrations import (
     GOLDEN_TENANT_SCRIPT,
     Tree,
-    alembic_config,
     head_revision,
     render_tenant_script,
-    upgrade_all,
     upgrade_tenant,
 )
 from app.core.routing import RoutingError
+from app.fleet import Fleet
 from app.tenants.onboarding import create_schema
 from tests.conftest import DatabaseURLs, MakeTenant
 
@@ -109,39 +107,10 @@ def test_the_golden_script_is_up_to_date() -> None:
 
 
 async def test_upgrading_again_changes_nothing(database_urls: DatabaseURLs) -> None:
-    said: list[str] = []
-    await upgrade_all(database_urls.owner, progress=said.append)
-    assert said == [f"platform at {head_revision('platform')}"]
-
-
-async def test_a_tenant_that_is_behind_is_brought_to_head(
-    database_urls: DatabaseURLs, make_tenant: MakeTenant
-) -> None:
-    tenant = await make_tenant()
-    engine = owner_engine(database_urls.owner)
-    async with engine.begin() as connection:
-        await connection.execute(text(f"SET LOCAL search_path TO {tenant.schema}"))
-        await connection.run_sync(downgrade, tenant.schema)
-        await connection.execute(
-            text("UPDATE platform.tenants SET revision = 'older' WHERE id = :id"), {"id": tenant.id}
-        )
-    said: list[str] = []
-    await upgrade_all(database_urls.owner, progress=said.append)
-    assert said[1:] == [f"tenant 1 of 1 at {head_revision('tenant')}"]
-    async with engine.begin() as connection:
-        await connection.execute(text(f"SET LOCAL search_path TO {tenant.schema}"))
-        assert await connection.scalar(text("SELECT count(*) FROM resources")) == 0
-        revision = await connection.scalar(
-            text("SELECT revision FROM platform.tenants WHERE id = :id"), {"id": tenant.id}
-        )
-    await engine.dispose()
-    assert revision == head_revision("tenant")
-
-
-def downgrade(connection: Connection, schema: str) -> None:
-    config = alembic_config("tenant")
-    config.attributes.update(connection=connection, schema=schema)
-    command.downgrade(config, "base")
+    report = await Fleet({"default": database_urls.owner}).apply()
+    assert report.ok
+    assert (report.platform.start, report.platform.end) == (head_revision("platform"),) * 2
+    assert list(report.tenants) == []
 
 
 async def test_a_malformed_schema_is_refused(database_urls: DatabaseURLs) -> None:
