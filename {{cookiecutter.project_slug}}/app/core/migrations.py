@@ -75,7 +75,9 @@ def render_tenant_script(*, versions: Path | None = None) -> str:
     return GOLDEN_HEADER.format(revision=script.get_current_head()) + "\n" + body + "\n"
 
 
-async def upgrade_tenant(connection: AsyncConnection, schema: str, revision: str = "head") -> None:
+async def upgrade_tenant(
+    connection: AsyncConnection, schema: str, revision: str = "head", *, versions: Path | None = None
+) -> None:
     """Run the tenant tree on one schema inside the caller's transaction, by Alembic itself.
 
     Fleets are migrated by `app.fleet`, a hundred times faster; this is what it is measured against. A
@@ -85,10 +87,10 @@ async def upgrade_tenant(connection: AsyncConnection, schema: str, revision: str
         raise RoutingError(f"not a tenant schema: {schema!r}")
     await connection.execute(text(f"SET LOCAL search_path TO {schema}"))
     await connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'"))
-    await connection.run_sync(_upgrade_tenant, schema, revision)
+    await connection.run_sync(_upgrade_tenant, schema, revision, versions)
 
 
-def _upgrade_tenant(connection: Connection, schema: str, revision: str) -> None:
-    config = alembic_config("tenant")
+def _upgrade_tenant(connection: Connection, schema: str, revision: str, versions: Path | None) -> None:
+    config = alembic_config("tenant", versions=versions)
     config.attributes.update(connection=connection, schema=schema)
     command.upgrade(config, revision)
