@@ -24,12 +24,13 @@ from app.embedded import start_postgres, stop_postgres
 from app.embedded.postgres import remove_postgres
 from app.fleet import Fleet
 from app.fleet.script import RevisionTree
-from app.tenants.onboarding import create_schema
+from app.tenants.schema import create_schema
 
 DEFAULT_SIZES: Final = (1000,)
 BUDGET_MS_PER_TENANT: Final = 3.0
 SAMPLE: Final = 30
-TENANTS_PER_TRANSACTION: Final = 50
+# More would need more lock slots than PostgreSQL has by default.
+TENANTS_PER_TRANSACTION: Final = 10
 MAKERS: Final = 4
 REVISION: Final = """\
 import sqlalchemy as sa

@@ -2,7 +2,6 @@
 
 import asyncio
 import sys
-from collections.abc import Mapping
 from typing import Annotated
 
 import typer
@@ -145,12 +144,8 @@ def revision(
 
 
 def _fleet() -> Fleet:
-    return Fleet(_owners())
-
-
-def _owners() -> Mapping[str, str]:
-    """Each placement's URL for the login that owns its database."""
-    return {"default": _migration_url()}
+    _migration_url()
+    return Fleet(load_settings().owner_urls)
 
 
 def _migration_url() -> str:

@@ -29,7 +29,7 @@ from app.embedded.processes import find, spawn, terminate
 from app.embedded.valkey import start_valkey, stop_valkey
 from app.fleet import Fleet
 from app.tenants.bootstrap import bootstrap_first_tenant
-from app.tenants.onboarding import TenantCredentials
+from app.tenants.creation import TenantCredentials
 
 DATABASE: Final = "app"
 PREFERRED_PORT: Final = 8000
@@ -109,7 +109,7 @@ class Stack:
         if url is None:
             raise EmbeddedError("APP_MIGRATION_DATABASE_URL is missing: the login that owns the database.")
         # Two set-ups of one folder take turns.
-        report = asyncio.run(Fleet({"default": url.get_secret_value()}).apply(wait=True))
+        report = asyncio.run(Fleet(settings.owner_urls).apply(wait=True))
         if not report.ok:
             raise EmbeddedError("Not every schema is at head; `python -m app migrate apply` says why.")
         return f"platform at {report.platform.end}, tenants at {report.head}"

@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
+from app.core.context import DEFAULT_PLACEMENT
 from app.core.routing import PLATFORM_SCHEMA
 from app.fleet.connections import Registry
-from app.fleet.due import DEFAULT_PLACEMENT, Due
+from app.fleet.due import Due
 from app.fleet.messages import Target
 from app.fleet.registry import read_platform_revision
 from app.fleet.report import ApplyReport, Outcome, PlatformOutcome, Progress, TenantOutcome, Watch

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import asyncpg
 
+from app.core.context import DEFAULT_PLACEMENT
 from app.fleet.errors import MigratorBusy, MigratorLockLost, PlacementUnavailable
 
 # Any fixed number: two migrators must not work on the same database at once.
@@ -123,7 +124,7 @@ async def locked_registry(url: str, *, wait: bool) -> AsyncIterator[Registry]:
     Waiting asks again and again: a statement that waits for the lock would hold a snapshot, and the
     concurrent index build of the one who has the lock would wait for that.
     """
-    async with connected(url, "default") as connection:
+    async with connected(url, DEFAULT_PLACEMENT) as connection:
         while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", MIGRATION_LOCK):
             if not wait:
                 raise MigratorBusy(await _describe_holder(connection))

@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
+from app.core.context import DEFAULT_PLACEMENT
 from app.fleet.connections import connected
 from app.fleet.errors import PlacementUnavailable
 from app.fleet.registry import (
@@ -21,7 +22,7 @@ async def read_status(
     owners: Mapping[str, str], *, deep: bool, platform_head: str, head: str
 ) -> StatusReport:
     """One query on the registry and one on each placement's catalog; `deep` reads every schema besides."""
-    async with connected(owners["default"], "default") as connection:
+    async with connected(owners[DEFAULT_PLACEMENT], DEFAULT_PLACEMENT) as connection:
         platform = await read_platform_revision(connection.fetch)
         tenants = await read_tenants(connection.fetch)
     found = _Findings()

@@ -3,9 +3,10 @@
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
+from app.core.context import DEFAULT_PLACEMENT
 from app.fleet.connections import Connection, Registry, connected
 from app.fleet.errors import PlacementUnavailable, UnknownTenant
 from app.fleet.messages import Target
@@ -14,8 +15,6 @@ from app.fleet.registry import FleetTenant, read_schemas, read_tenants, select_t
 from app.fleet.report import Outcome
 from app.fleet.script import BASE, RevisionTree
 from app.fleet.work import Work
-
-DEFAULT_PLACEMENT: Final = "default"
 
 
 @dataclass(frozen=True, slots=True)

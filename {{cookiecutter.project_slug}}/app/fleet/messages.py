@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
+from app.core.context import DEFAULT_PLACEMENT
 from app.core.routing import PLATFORM_SCHEMA
 from app.fleet.script import BASE, Phase
 
@@ -27,7 +28,7 @@ class Target:
 
     schema: str
     tenant_id: UUID | None = None
-    placement: str = "default"
+    placement: str = DEFAULT_PLACEMENT
     registered_here: bool = True
 
 

@@ -5,10 +5,11 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
+from app.core.context import DEFAULT_PLACEMENT
 from app.fleet.apply import Run
 from app.fleet.connections import connected, locked_registry
 from app.fleet.drift import read_status
-from app.fleet.due import DEFAULT_PLACEMENT, Surveyor, select_or_refuse
+from app.fleet.due import Surveyor, select_or_refuse
 from app.fleet.lint import refuse_faulty
 from app.fleet.registry import read_platform_revision, read_tenants
 from app.fleet.report import (

@@ -18,9 +18,9 @@ from app.core.database import owner_engine
 from app.core.ids import new_id
 from app.core.migrations import head_revision, versions_folder
 from app.core.provisioning import OWNER_ROLE, provision_database
-from app.fleet import Fleet
+from app.fleet import Fleet, connections
 from app.fleet.script import RevisionTree
-from app.tenants.onboarding import create_schema
+from app.tenants.schema import create_schema
 from tests.conftest import DatabaseURLs
 
 HEAD = head_revision("tenant")
@@ -82,16 +82,17 @@ class FleetDatabase:
         revision: str | None = HEAD,
         with_schema: bool = True,
     ) -> list[Member]:
-        """Tenants in one transaction, from the golden script."""
+        """Tenants as onboarding makes their schemas, some in a transaction; in the order of their ids."""
         made = [Member(new_id(), f"f-{uuid.uuid4().hex[:12]}") for _ in range(number)]
         engine = owner_engine(self.urls.owner)
-        async with engine.begin() as connection:
-            for each in made:
-                values = {"id": each.id, "slug": each.slug, "state": state}
-                values |= {"placement": placement, "revision": revision}
-                await connection.execute(text(INSERT_TENANT), values)
-                if with_schema:
-                    await create_schema(connection, each.schema)
+        common = {"state": state, "placement": placement, "revision": revision}
+        for start in range(0, number, 10):
+            async with engine.begin() as connection:
+                for each in made[start : start + 10]:
+                    values = {"id": each.id, "slug": each.slug, **common}
+                    await connection.execute(text(INSERT_TENANT), values)
+                    if with_schema:
+                        await create_schema(connection, each.schema)
         await engine.dispose()
         return made
 
@@ -201,6 +202,21 @@ async def _as_superuser(urls: DatabaseURLs, statement: str) -> None:
     connection = await asyncpg.connect(postgres)
     await connection.execute(statement)
     await connection.close()
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Every statement that the fleet's own connections send."""
+    statements: list[str] = []
+    connect = connections.connect
+
+    async def listened(url: str, placement: str) -> Any:
+        connection = await connect(url, placement)
+        connection.add_query_logger(lambda record: statements.append(record.query))
+        return connection
+
+    monkeypatch.setattr(connections, "connect", listened)
+    return statements
 
 
 MakeTree = Callable[..., RevisionTree]

@@ -117,7 +117,8 @@ async def test_a_new_tenant_gets_the_same_indexes_in_its_one_transaction(
             f" SET LOCAL search_path TO {made.schema}; {script}; COMMIT"
         )
         shape = """
-            SELECT array_agg(replace(indexdef, $1, '') ORDER BY indexdef) FROM pg_indexes WHERE schemaname = $1
+            SELECT array_agg(replace(indexdef, $1, '') ORDER BY indexdef)
+              FROM pg_indexes WHERE schemaname = $1
         """
         found = [await connection.fetchval(shape, each.schema) for each in (migrated, made)]
     assert found[0] == found[1]
