@@ -7,7 +7,7 @@ import typer
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.auth.key_ring import KeyRingError
-from app.cli import dev, keys, migrate, serve, tenants
+from app.cli import dev, keys, migrate, operators, serve, tenants
 from app.core.errors import AppError
 from app.core.settings import SettingsError
 
@@ -23,6 +23,7 @@ cli.command("serve")(serve.serve)
 cli.add_typer(dev.app, name="dev")
 cli.add_typer(migrate.app, name="migrate")
 cli.add_typer(tenants.app, name="tenants")
+cli.add_typer(operators.app, name="operators")
 cli.add_typer(keys.app, name="keys")
 
 

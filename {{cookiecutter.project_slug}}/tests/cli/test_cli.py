@@ -151,5 +151,5 @@ def test_a_wrong_tree_is_refused(tmp_path: Path) -> None:
 
 def test_help_shows_every_command() -> None:
     shown = run("--help").stdout
-    for command in ("serve", "dev", "migrate", "tenants", "keys"):
+    for command in ("serve", "dev", "migrate", "tenants", "operators", "keys"):
         assert command in shown
