@@ -270,13 +270,35 @@ def upgrade():
 
 irreversible = "it never gets that far"
 """
-    fleet = database.fleet(make_tree(ADD_COLUMN))
-    fleet._platform = make_tree(fails, name="platform")
-    report = await fleet.apply()
+    platform = make_tree(fails, name="platform")
+    report = await Fleet(database.owners, platform=platform, tenant=make_tree(ADD_COLUMN)).apply()
     assert not report.ok
     assert "division by zero" in str(report.platform.reason)
     assert list(report.tenants) == []
     assert set(await database.revisions(members)) == {(HEAD, HEAD)}
+
+
+async def test_a_platform_revision_builds_its_index_beside_the_traffic(
+    database: FleetDatabase, make_tree: MakeTree
+) -> None:
+    index = """
+def upgrade():
+    with op.get_context().autocommit_block():
+        op.create_index(
+            "ix_tenants_name", "tenants", ["name"], schema="platform", postgresql_concurrently=True
+        )
+
+def downgrade():
+    with op.get_context().autocommit_block():
+        op.drop_index("ix_tenants_name", "tenants", schema="platform", postgresql_concurrently=True)
+"""
+    platform = make_tree(index, name="platform")
+    report = await Fleet(database.owners, platform=platform).apply()
+    assert report.ok, report.platform.reason
+    assert report.platform.end == "x1"
+    assert await database.value("SELECT version_num FROM platform.alembic_version") == "x1"
+    valid = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'platform.ix_tenants_name'::regclass"
+    assert await database.value(valid) is True
 
 
 async def test_a_database_that_is_away_is_said_without_its_password() -> None:

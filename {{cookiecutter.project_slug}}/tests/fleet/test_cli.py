@@ -1,6 +1,7 @@
 """`python -m app migrate` as a person uses it, on a copy of the project that has one revision more."""
 
 import asyncio
+import io
 import json
 import os
 import shutil
@@ -9,9 +10,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from app.cli.migrate_views import ProgressView
 from app.core.settings import Settings
 from app.fleet.connections import MIGRATION_LOCK
+from app.fleet.report import Progress
 from tests.fleet.conftest import ADD_COLUMN, BUILD_INDEX, HEAD, FleetDatabase
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -139,6 +143,33 @@ async def test_an_unknown_tenant_and_a_wrong_number_are_refused(project: Project
     assert "There is no such tenant: nobody" in unknown.stderr
     assert project.migrate("apply", "--batch", "0").returncode == 2
     assert project.migrate("apply", "--canary", "-1").returncode == 2
+
+
+async def test_a_login_that_may_not_migrate_is_one_line(project: Project, database: FleetDatabase) -> None:
+    for command in ("status", "plan", "apply"):
+        finished = project.migrate(command, APP_MIGRATION_DATABASE_URL=database.urls.runtime)
+        assert finished.returncode == 1
+        assert "InsufficientPrivilege" in finished.stderr
+        assert "Traceback" not in finished.stderr
+
+
+def test_progress_is_a_bar_on_a_terminal_and_a_line_now_and_then_elsewhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    terminal = Console(file=io.StringIO(), force_terminal=True, width=120)
+    with ProgressView(terminal) as view:
+        view.show(Progress(total=10, done=7, failed=2))
+    assert "7/10" in terminal.file.getvalue()
+    assert "2 failed" in terminal.file.getvalue()
+    assert "/s" in terminal.file.getvalue()
+    log = Console(file=io.StringIO(), width=120)
+    with ProgressView(log) as view:
+        view.show(Progress(total=10, done=3, failed=0))
+        assert log.file.getvalue() == ""
+        monkeypatch.setattr("app.cli.migrate_views.QUIET_SECONDS", 0.0)
+        view.show(Progress(total=10, done=7, failed=2))
+    assert log.file.getvalue().startswith("7 of 10 tenants, 2 failed, ")
+    assert len(log.file.getvalue().splitlines()) == 1
 
 
 async def test_further_placements_come_from_the_settings(project: Project, database: FleetDatabase) -> None:
