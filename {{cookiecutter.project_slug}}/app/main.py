@@ -85,6 +85,7 @@ def _compose(app: FastAPI, settings: Settings) -> None:
         pool_size=settings.database_pool_size,
         pool_timeout_seconds=settings.database_pool_timeout_seconds,
         statement_timeout_seconds=settings.statement_timeout_seconds,
+        pooler=settings.database_pooler,
     )
     state.redis = make_redis(settings.redis_url.get_secret_value())
     state.registry = TenantRegistry(state.database)

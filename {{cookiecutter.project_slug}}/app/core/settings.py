@@ -24,6 +24,13 @@ class Environment(StrEnum):
     PRODUCTION = "production"
 
 
+class Pooler(StrEnum):
+    """What stands between the service and PostgreSQL. `pgbouncer` means its transaction mode."""
+
+    NONE = "none"
+    PGBOUNCER = "pgbouncer"
+
+
 class Settings(BaseSettings):
     """Read from the environment (prefix `APP_`), then `.env`, `.local/runtime.env`, `project.env`.
 
@@ -56,6 +63,7 @@ class Settings(BaseSettings):
     first_tenant_name: str | None = None
     first_tenant_admin_email: str | None = None
 
+    database_pooler: Pooler = Pooler.NONE
     database_pool_size: Annotated[int, Field(ge=1, le=500)] = 16
     database_pool_timeout_seconds: Annotated[float, Field(gt=0, le=60)] = 10.0
     statement_timeout_seconds: Annotated[int, Field(ge=1, le=600)] = 15

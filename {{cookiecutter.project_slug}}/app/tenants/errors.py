@@ -21,3 +21,8 @@ class InvalidTenant(Unprocessable):
 class NoMigrationDatabase(AppError):
     slug = "no-migration-database"
     title = "APP_MIGRATION_DATABASE_URL is not set; tenants are created by the login that owns the database"
+
+
+class IsolationProofRunning(Conflict):
+    slug = "isolation-proof-running"
+    title = "Another isolation proof runs on this database; wait until it has ended"
