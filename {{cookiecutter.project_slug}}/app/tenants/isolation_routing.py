@@ -52,8 +52,8 @@ class ServiceRouting:
 class NaiveRouting:
     """The control: `SET search_path` once per request, for the session, under the shared login.
 
-    It looks right in every test with one request at a time. A rollback takes the path back to whoever had
-    the connection before, and the next transaction may get another connection. It must leak.
+    It looks right in every test with one request at a time. But the next transaction may get another
+    connection, with the path of another tenant's request. It must leak.
     """
 
     takes_role = False
@@ -71,6 +71,7 @@ class NaiveRouting:
     async def request(self, schema: str) -> AsyncIterator[Transaction]:
         async with AsyncSession(self._engine, expire_on_commit=False) as session:
             await session.execute(text(f"SET search_path TO {tenant_route(schema).name}"))
+            await session.commit()
             yield partial(self._transaction, session)
 
     async def close(self) -> None:

@@ -223,7 +223,7 @@ class _Request:
 
 # The share of each kind in every hundred requests.
 SHARES: Final = {
-    "read": 42, "write": 16, "roll back": 9, "fail": 9, "savepoint": 7, "cancel": 6, "background": 8,
+    "read": 44, "write": 16, "roll back": 9, "fail": 9, "savepoint": 7, "cancel": 4, "background": 8,
     "plan reuse": 3,
 }  # fmt: skip
 KINDS: Final[dict[str, Callable[[_Request, Transaction], Awaitable[None]]]] = {

@@ -278,6 +278,15 @@ async def test_what_the_role_does_not_withstand_is_known(database: Database, twi
     assert leaked == twins[1]
 
 
+async def test_types_of_our_own_are_read_without_set_config(
+    database: Database, twins: tuple[str, str]
+) -> None:
+    """asyncpg would call the function, which no tenant may, to look up a type that it does not know."""
+    async with database.tenant(twins[0]) as session:
+        row = await session.scalar(text("SELECT r FROM resources r"))
+    assert row["name"] == twins[0]
+
+
 async def test_a_connection_killed_by_the_server_is_replaced(
     database: Database, database_urls: DatabaseURLs, twins: tuple[str, str]
 ) -> None:
