@@ -22,14 +22,14 @@ RUNTIME_ROLE = "app_runtime"
 
 # Kept from every role but those named. `set_config` makes another tenant's role out of one injected
 # expression, where SET needs a statement of its own. Large objects lie outside of any schema. A lock of the
-# session outlives its transaction on a pooled connection, so no tenant may take one.
+# session outlives its transaction on a pooled connection, so no request may take one.
 WITHHELD_FUNCTIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "set_config(text, text, boolean)": (OWNER_ROLE,),
     "lo_creat(integer)": (),
     "lo_create(oid)": (),
     "lo_from_bytea(oid, bytea)": (),
     **{
-        f"{name}({arguments})": (OWNER_ROLE, RUNTIME_ROLE)
+        f"{name}({arguments})": (OWNER_ROLE,)
         for name in (
             "pg_advisory_lock",
             "pg_advisory_lock_shared",
