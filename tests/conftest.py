@@ -102,7 +102,8 @@ def run_cookiecutter(
             sys.executable, "-m", "cookiecutter", *prompting, "--config-file", str(configuration),
             "--output-dir", str(output), *options, str(source), *given,
         ],
-        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **(environment or {})},
+        # cookiecutter leaves its rendered hooks in the temporary folder.
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "TMPDIR": str(home), **(environment or {})},
         cwd=home,
         input=typed or "",
         stdout=subprocess.PIPE,

@@ -16,7 +16,8 @@ from app.auth.router import keys_router
 from app.auth.router import router as auth_router
 from app.auth.sessions import Sessions
 from app.auth.tokens import TokenCodec
-from app.core.database import Database
+from app.core.context import DEFAULT_PLACEMENT, TenantRef
+from app.core.database import Database, TenantDatabases, UnknownPlacement
 from app.core.logging import configure_logging
 from app.core.openapi import install_openapi
 from app.core.pagination import CursorCodec
@@ -27,6 +28,7 @@ from app.health.router import router as health_router
 from app.limits.service import DatabaseLimits, RateLimiter
 from app.resources.router import router as resources_router
 from app.tenants import TenantRegistry
+from app.tenants.isolation import tenant_login_url
 from app.usage.recorder import UsageRecorder
 from app.usage.service import write_events
 from app.users.router import router as users_router
@@ -80,23 +82,23 @@ def _compose(app: FastAPI, settings: Settings) -> None:
         audience=settings.jwt_audience,
         ttl_seconds=settings.access_token_ttl_seconds,
     )
-    state.database = Database(
-        settings.database_url.get_secret_value(),
-        pool_size=settings.database_pool_size,
-        pool_timeout_seconds=settings.database_pool_timeout_seconds,
-        statement_timeout_seconds=settings.statement_timeout_seconds,
-        pooler=settings.database_pooler,
-    )
+    placements = {name: _database(settings, url) for name, url in settings.runtime_urls.items()}
+    state.database = placements[DEFAULT_PLACEMENT]
     state.redis = make_redis(settings.redis_url.get_secret_value())
-    state.registry = TenantRegistry(state.database)
-    state.policies = PolicyStore(state.database)
+    state.registry = TenantRegistry(state.database, state.redis)
+    state.databases = TenantDatabases(
+        placements,
+        dedicated=partial(_dedicated_database, settings),
+        has_changed=state.registry.has_changed,
+    )
+    state.policies = PolicyStore(state.databases)
     state.cursors = CursorCodec(secret_key)
     state.hasher = PasswordHasher(rounds=settings.bcrypt_rounds, workers=settings.password_workers)
     state.key_hasher = PasswordHasher(
         rounds=settings.api_key_bcrypt_rounds, workers=settings.password_workers
     )
     state.sessions = Sessions(
-        database=state.database,
+        databases=state.databases,
         registry=state.registry,
         hasher=state.hasher,
         codec=state.codec,
@@ -105,7 +107,7 @@ def _compose(app: FastAPI, settings: Settings) -> None:
     )
     state.authenticator = Authenticator(
         codec=state.codec,
-        database=state.database,
+        databases=state.databases,
         registry=state.registry,
         key_hasher=state.key_hasher,
         secret_key=secret_key,
@@ -115,6 +117,26 @@ def _compose(app: FastAPI, settings: Settings) -> None:
         state.redis, source=DatabaseLimits(state.database), outage_mode=settings.rate_limit_outage_mode
     )
     state.recorder = UsageRecorder(partial(write_events, state.database))
+
+
+def _database(settings: Settings, url: str, *, pool_size: int | None = None) -> Database:
+    return Database(
+        url,
+        pool_size=pool_size or settings.database_pool_size,
+        pool_timeout_seconds=settings.database_pool_timeout_seconds,
+        statement_timeout_seconds=settings.statement_timeout_seconds,
+        pooler=settings.database_pooler,
+    )
+
+
+def _dedicated_database(settings: Settings, tenant: TenantRef) -> Database:
+    """A small pool that logs in as the tenant itself. Raises UnknownPlacement."""
+    if tenant.placement not in settings.runtime_urls:
+        raise UnknownPlacement
+    url = tenant_login_url(
+        settings.runtime_urls[tenant.placement], tenant.schema, settings.secret_key.get_secret_value()
+    )
+    return _database(settings, url, pool_size=settings.dedicated_pool_size)
 
 
 @asynccontextmanager
@@ -127,6 +149,6 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     finally:
         await state.recorder.stop()
         await state.redis.aclose()
-        await state.database.close()
+        await state.databases.close()
         state.hasher.close()
         state.key_hasher.close()

@@ -20,15 +20,15 @@ from hypothesis import settings as hypothesis_settings
 from sqlalchemy import make_url
 
 from app.auth.key_ring import generate_key_pair
-from app.core.context import tenant_schema
+from app.core.context import DEFAULT_PLACEMENT, tenant_schema
 from app.core.database import Database
 from app.core.migrations import upgrade_all
 from app.core.provisioning import OWNER_ROLE, RUNTIME_ROLE, provision_database
 from app.core.settings import Settings
 from app.main import create_app
 from app.tenants.bootstrap import onboarding_from
+from app.tenants.creation import NewTenant, TenantCredentials
 from app.tenants.models import Plan
-from app.tenants.onboarding import NewTenant, TenantCredentials
 
 # A shared machine is slow at times; a slow example is no fault.
 hypothesis_settings.register_profile(
@@ -127,6 +127,23 @@ def settings(database_urls: DatabaseURLs, redis_url: str, keys_dir: Path) -> Set
     )
 
 
+def command_environment(settings: Settings) -> dict[str, str]:
+    """The environment in which a command sees the servers of the tests."""
+    inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    return inherited | {
+        "APP_ENVIRONMENT": "test",
+        "APP_DATABASE_URL": settings.runtime_urls[DEFAULT_PLACEMENT],
+        "APP_MIGRATION_DATABASE_URL": settings.owner_urls[DEFAULT_PLACEMENT],
+        "APP_REDIS_URL": settings.redis_url.get_secret_value(),
+        "APP_SECRET_KEY": settings.secret_key.get_secret_value(),
+        "APP_JWT_KEYS_DIR": str(settings.jwt_keys_dir),
+        "APP_API_KEY_PREFIX": settings.api_key_prefix,
+        "APP_BCRYPT_ROUNDS": str(settings.bcrypt_rounds),
+        "APP_API_KEY_BCRYPT_ROUNDS": str(settings.api_key_bcrypt_rounds),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+
+
 @pytest.fixture(scope="session")
 async def app(settings: Settings) -> AsyncIterator[FastAPI]:
     """The running service."""
@@ -194,7 +211,8 @@ async def tenant_maker(app: FastAPI, settings: Settings) -> AsyncIterator[MakeTe
     async def make(plan: Plan = Plan.ENTERPRISE) -> TestTenant:
         slug = f"t-{uuid.uuid4().hex[:16]}"
         new = NewTenant(name=slug, slug=slug, admin_email=f"admin@{slug}.test", plan=plan)
-        credentials = await onboarding_from(settings).create(new)
+        async with onboarding_from(settings) as onboarding:
+            credentials = await onboarding.create(new)
         client = await stack.enter_async_context(client_of(app))
         tenant = TestTenant(credentials, client)
         answer = await client.post("/v1/auth/login", json=tenant.login)

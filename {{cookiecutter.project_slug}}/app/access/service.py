@@ -4,6 +4,7 @@ from typing import Final
 
 import structlog
 from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.access.models import RBACPolicy
@@ -18,7 +19,8 @@ from app.access.policies import (
 )
 from app.core.cache import SingleFlightCache
 from app.core.context import Principal, TenantRef
-from app.core.database import Database
+from app.core.database import TenantDatabases
+from app.core.ids import new_id
 
 TTL_SECONDS: Final = 5.0
 MAX_TENANTS: Final = 5_000
@@ -29,35 +31,41 @@ log = structlog.get_logger(__name__)
 class PolicyStore:
     """The compiled roles of each tenant, kept in memory for a few seconds."""
 
-    def __init__(self, database: Database, *, ttl_seconds: float = TTL_SECONDS) -> None:
-        self._database = database
+    def __init__(self, databases: TenantDatabases, *, ttl_seconds: float = TTL_SECONDS) -> None:
+        self._databases = databases
         self._roles = SingleFlightCache(self._load, ttl_seconds=ttl_seconds, size=MAX_TENANTS)
 
     async def allows(self, tenant: TenantRef, principal: Principal, permission: str) -> bool:
         """True when the principal's role, and its key's scopes, allow the permission in this tenant."""
         if principal.tenant_id != tenant.id:
             return False
-        roles = await self._roles.get(tenant.schema)
+        roles = await self._roles.get(tenant)
         policy = roles.get(principal.role, DENY_ALL)
         return policy.allows(permission) and scopes_allow(principal.scopes, permission)
 
     def forget(self, tenant: TenantRef) -> None:
         """Read the tenant's roles again on its next request."""
-        self._roles.evict(tenant.schema)
+        self._roles.evict(tenant)
 
-    async def _load(self, schema: str) -> dict[str, CompiledPolicy]:
-        async with self._database.tenant(schema) as session:
+    async def _load(self, tenant: TenantRef) -> dict[str, CompiledPolicy]:
+        async with self._databases.tenant(tenant) as session:
             rows = (await session.execute(select(RBACPolicy.name, RBACPolicy.rules))).all()
-        return {name: _compile(schema, name, rules) for name, rules in rows}
+        return {name: _compile(tenant.schema, name, rules) for name, rules in rows}
 
 
 async def create_default_policies(session: AsyncSession) -> None:
-    """Give a new tenant its three roles; the session must be in the tenant's schema."""
-    for role, (description, _) in DEFAULT_ROLES.items():
-        session.add(
-            RBACPolicy(name=role, description=description, rules=default_rules(role), is_default=True)
-        )
-    await session.flush()
+    """Give a new tenant its three roles; safe to repeat. The session must be in the tenant's schema."""
+    rows = [
+        {
+            "id": new_id(),
+            "name": role,
+            "description": description,
+            "rules": default_rules(role),
+            "is_default": True,
+        }
+        for role, (description, _) in DEFAULT_ROLES.items()
+    ]
+    await session.execute(insert(RBACPolicy).values(rows).on_conflict_do_nothing(index_elements=["name"]))
 
 
 def _compile(schema: str, name: str, rules: list[object]) -> CompiledPolicy:

@@ -15,7 +15,7 @@ from app.auth.passwords import PasswordHasher
 from app.auth.tokens import InvalidToken, RejectionReason, TokenCodec
 from app.core.cache import SingleFlightCache
 from app.core.context import Principal
-from app.core.database import Database
+from app.core.database import TenantDatabases
 from app.tenants import TenantRegistry
 
 KEY_TTL_SECONDS: Final = 30.0
@@ -34,14 +34,14 @@ class Authenticator:
         self,
         *,
         codec: TokenCodec,
-        database: Database,
+        databases: TenantDatabases,
         registry: TenantRegistry,
         key_hasher: PasswordHasher,
         secret_key: str,
         api_key_prefix: str,
     ) -> None:
         self._codec = codec
-        self._database = database
+        self._databases = databases
         self._registry = registry
         self._key_hasher = key_hasher
         self._digest_key = hmac.digest(secret_key.encode(), b"credential cache", "sha256")
@@ -104,7 +104,7 @@ class Authenticator:
         tenant = await self._registry.get_active(parsed.tenant_id)
         if tenant is None:
             raise InvalidAPIKey
-        async with self._database.tenant(tenant.schema) as session:
+        async with self._databases.tenant(tenant) as session:
             query = select(APIKey.secret_hash, APIKey.role, APIKey.scopes, APIKey.expires_at).where(
                 APIKey.id == parsed.key_id, APIKey.revoked_at.is_(None)
             )

@@ -3,6 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
+from sqlalchemy import delete
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.auth import api_key_format
@@ -41,3 +42,8 @@ async def add_api_key(
     session.add(key)
     await session.flush()
     return key
+
+
+async def delete_api_keys(session: AsyncSession, *, name: str) -> None:
+    """Remove the keys of this name."""
+    await session.execute(delete(APIKey).where(APIKey.name == name))

@@ -22,9 +22,9 @@ from app.auth.models import RefreshToken
 from app.auth.passwords import PasswordHasher
 from app.auth.tokens import TokenCodec
 from app.core.context import TenantRef
-from app.core.database import Database, utc_now
+from app.core.database import TenantDatabases, utc_now
 from app.core.ids import new_id
-from app.tenants import TenantRegistry
+from app.tenants import TenantMoving, TenantRegistry
 from app.users import service as users
 
 TOKEN_PREFIX: Final = "rt_"  # noqa: S105  # marks the kind, is no secret
@@ -46,14 +46,14 @@ class Sessions:
     def __init__(
         self,
         *,
-        database: Database,
+        databases: TenantDatabases,
         registry: TenantRegistry,
         hasher: PasswordHasher,
         codec: TokenCodec,
         refresh_ttl_seconds: int,
         access_ttl_seconds: int,
     ) -> None:
-        self._database = database
+        self._databases = databases
         self._registry = registry
         self._hasher = hasher
         self._codec = codec
@@ -62,16 +62,17 @@ class Sessions:
 
     async def log_in(self, slug: str, email: str, password: str) -> TokenPair:
         """Raises InvalidCredentials, after the same work, whatever it was that did not match."""
-        tenant = await self._registry.get_by_slug(slug)
+        tenant = await self._registry.read_by_slug(slug)
         credentials = None
         if tenant is not None and tenant.state == "active":
-            async with self._database.tenant(tenant.schema) as session:
+            _refuse_moving(tenant)
+            async with self._databases.tenant(tenant) as session:
                 credentials = await users.find_credentials(session, email)
         result = await self._hasher.verify(password, credentials.password_hash if credentials else None)
         if tenant is None or credentials is None or not result.valid:
             log.info("login_refused", tenant=slug if tenant else None)
             raise InvalidCredentials
-        async with self._database.tenant(tenant.schema) as session:
+        async with self._databases.tenant(tenant) as session:
             if not await users.record_login(session, credentials, new_hash=result.new_hash):
                 raise InvalidCredentials
             refresh_token = self._add_refresh_token(
@@ -89,7 +90,7 @@ class Sessions:
         Raises InvalidRefreshToken; a token used before also revokes its whole family.
         """
         tenant = await self._tenant_of(token)
-        async with self._database.tenant(tenant.schema) as session:
+        async with self._databases.tenant(tenant) as session:
             rotated = await self._rotate(session, tenant, token)
         # Refused after the block, so that the revocation of a copied family is committed.
         if rotated is None:
@@ -103,7 +104,7 @@ class Sessions:
             tenant = await self._tenant_of(token)
         except InvalidRefreshToken:
             return
-        async with self._database.tenant(tenant.schema) as session:
+        async with self._databases.tenant(tenant) as session:
             stored = await self._lock(session, token)
             if stored is not None:
                 await self._revoke_family(session, stored.family_id)
@@ -128,9 +129,10 @@ class Sessions:
         return user, refresh_token
 
     async def _tenant_of(self, token: str) -> TenantRef:
-        tenant = await self._registry.get_active(_tenant_id_of(token))
-        if tenant is None:
+        tenant = await self._registry.read(_tenant_id_of(token))
+        if tenant is None or tenant.state != "active":
             raise InvalidRefreshToken
+        _refuse_moving(tenant)
         return tenant
 
     async def _lock(self, session: AsyncSession, token: str) -> RefreshToken | None:
@@ -160,6 +162,11 @@ class Sessions:
     def _pair(self, tenant: TenantRef, user_id: UUID, role: str, refresh_token: str) -> TokenPair:
         access_token = self._codec.issue(user_id, tenant.id, role)
         return TokenPair(access_token, refresh_token, self._access_ttl_seconds)
+
+
+def _refuse_moving(tenant: TenantRef) -> None:
+    if tenant.moving:
+        raise TenantMoving
 
 
 def _tenant_id_of(token: str) -> UUID:

@@ -1,39 +1,61 @@
-"""`tenants`: create and list tenants, and give an admin a new password."""
+"""`tenants`: create, look at, change and delete tenants, and give an admin a new password."""
 
 import asyncio
 import json
 import sys
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import Annotated
+from uuid import UUID
 
 import typer
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy import select
 
+from app.core.context import DEFAULT_PLACEMENT
 from app.core.database import Database
 from app.core.settings import load_settings
-from app.tenants.bootstrap import bootstrap_first_tenant, onboarding_from
-from app.tenants.models import Plan, Tenant
-from app.tenants.onboarding import NewTenant, TenantCredentials, slugify
+from app.tenants.bootstrap import bootstrap_first_tenant, lifecycle_from, onboarding_from
+from app.tenants.creation import NewTenant, TenantCredentials
+from app.tenants.errors import TenantNotFound
+from app.tenants.lifecycle import Lifecycle
+from app.tenants.models import Isolation, Plan, Tenant, TenantOperation
+from app.tenants.onboarding import slugify
+from app.tenants.operations import UNFINISHED
 
-app = typer.Typer(help="Create and list tenants.", no_args_is_help=True)
+app = typer.Typer(help="Create, look at, change and delete tenants.", no_args_is_help=True)
 console = Console(stderr=True)
 
+Slug = Annotated[str, typer.Argument(help="The tenant's slug.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 
 
 @app.command()
-def create(
+def create(  # noqa: PLR0917  # options of a command, given by name
     name: Annotated[str, typer.Option(help="Display name.")],
     admin_email: Annotated[str, typer.Option(help="Email of the first admin.")],
     slug: Annotated[str | None, typer.Option(help="Short name for logging in; made from the name.")] = None,
     plan: Annotated[Plan, typer.Option(help="Decides the limits.")] = Plan.FREE,
+    placement: Annotated[str, typer.Option(help="Database to live on.")] = DEFAULT_PLACEMENT,
+    requests_per_minute: Annotated[int | None, typer.Option(help="Instead of the plan's.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Create a tenant with its admin and an API key. The credentials are printed once."""
-    new = NewTenant(name=name, slug=slug or slugify(name), admin_email=admin_email, plan=plan)
-    _print(asyncio.run(onboarding_from(load_settings()).create(new)), as_json=as_json)
+    new = NewTenant(
+        name=name,
+        slug=slug or slugify(name),
+        admin_email=admin_email,
+        plan=plan,
+        placement=placement,
+        requests_per_minute=requests_per_minute,
+    )
+
+    async def created() -> TenantCredentials:
+        async with onboarding_from(load_settings()) as onboarding:
+            return await onboarding.create(new)
+
+    _print(asyncio.run(created()), as_json=as_json)
 
 
 @app.command()
@@ -64,11 +86,150 @@ def credentials(
     """Give an admin who lost the password a new one. Passwords are stored as hashes, so none can be shown."""
     if not reset:
         raise typer.BadParameter("add --reset to replace the password; the old one cannot be shown")
-    password = asyncio.run(onboarding_from(load_settings()).reset_admin_password(tenant, email))
+
+    async def changed() -> str | None:
+        async with onboarding_from(load_settings()) as onboarding:
+            return await onboarding.reset_admin_password(tenant, email)
+
+    password = asyncio.run(changed())
     if password is None:
         console.print(f"[red]error:[/red] {tenant} has no admin {email}.")
         raise typer.Exit(1)
     sys.stdout.write(password + "\n")
+
+
+@app.command()
+def show(tenant: Slug) -> None:
+    """One tenant, and the operation that works on it or was interrupted."""
+    row, operation = asyncio.run(_one_tenant(tenant))
+    facts = {column.name: getattr(row, column.name) for column in Tenant.__table__.columns}
+    if operation is not None:
+        facts |= {f"operation_{name}": getattr(operation, name) for name in ("kind", "step", "attempts")}
+    for name, value in facts.items():
+        if value is not None:
+            sys.stdout.write(f"{name:18} {value}\n")
+
+
+@app.command("resume-onboarding")
+def resume_onboarding(tenant: Slug, as_json: AsJson = False) -> None:
+    """Finish an onboarding that was interrupted. New credentials are printed if the admin had none yet."""
+
+    async def finished() -> TenantCredentials | None:
+        async with onboarding_from(load_settings()) as onboarding:
+            return await onboarding.resume(await _id_of(tenant))
+
+    credentials = asyncio.run(finished())
+    if credentials is None:
+        console.print(f"{tenant} is active; its admin's credentials were handed out before.")
+        return
+    _print(credentials, as_json=as_json)
+
+
+@app.command("cancel-onboarding")
+def cancel_onboarding(tenant: Slug) -> None:
+    """Undo an onboarding that was interrupted; nothing of the tenant is left."""
+
+    async def cancel() -> None:
+        async with onboarding_from(load_settings()) as onboarding:
+            await onboarding.cancel(await _id_of(tenant))
+
+    asyncio.run(cancel())
+    console.print(f"{tenant} is gone.")
+
+
+@app.command()
+def suspend(tenant: Slug) -> None:
+    """Refuse a tenant's requests, from its next one on."""
+    _change(tenant, lambda lifecycle, tenant_id: lifecycle.suspend(tenant_id))
+
+
+@app.command()
+def resume(tenant: Slug) -> None:
+    """Serve a suspended tenant again."""
+    _change(tenant, lambda lifecycle, tenant_id: lifecycle.resume(tenant_id))
+
+
+@app.command("plan")
+def change_plan(tenant: Slug, plan: Annotated[Plan, typer.Argument(help="Decides the limits.")]) -> None:
+    """Give a tenant another plan."""
+    _change(tenant, lambda lifecycle, tenant_id: lifecycle.change_plan(tenant_id, plan))
+
+
+@app.command()
+def isolate(
+    tenant: Slug,
+    tier: Annotated[Isolation, typer.Argument(help="pooled or dedicated")] = Isolation.DEDICATED,
+) -> None:
+    """Give a tenant a login and a pool of its own, or take them back."""
+    _change(tenant, lambda lifecycle, tenant_id: lifecycle.isolate(tenant_id, tier))
+
+
+@app.command()
+def delete(tenant: Slug) -> None:
+    """Refuse a tenant's requests and keep its data for the grace; `restore` takes it back."""
+    _change(tenant, lambda lifecycle, tenant_id: lifecycle.schedule_deletion(tenant_id))
+
+
+@app.command()
+def restore(tenant: Slug) -> None:
+    """Take a deletion back during the grace."""
+    _change(tenant, lambda lifecycle, tenant_id: lifecycle.restore(tenant_id))
+
+
+@app.command()
+def purge(
+    tenant: Annotated[str | None, typer.Argument(help="Slug; left out: all whose grace is over.")] = None,
+    now: Annotated[bool, typer.Option("--now", help="Do not wait for the end of the grace.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Really delete; this cannot be taken back.")] = False,
+) -> None:
+    """Delete deleted tenants for good, and search for anything left of them."""
+    if not yes:
+        raise typer.BadParameter(
+            "add --yes: a purge cannot be taken back; `tenants export` makes a copy first"
+        )
+    if now and tenant is None:
+        raise typer.BadParameter("--now needs the tenant's slug")
+    if not asyncio.run(_purge(tenant, now=now)):
+        raise typer.Exit(1)
+
+
+async def _purge(tenant: str | None, *, now: bool) -> bool:
+    """True when nothing is left of any of them."""
+    clean = True
+    async with lifecycle_from(load_settings()) as (_, purge_):
+        for tenant_id in await purge_.due() if tenant is None else [await _id_of(tenant)]:
+            remains = await purge_.run(tenant_id, before_grace_ends=now)
+            clean = clean and remains.none
+            console.print(f"{tenant_id}: {'nothing is left' if remains.none else f'left: {remains}'}")
+    return clean
+
+
+def _change(slug: str, change: Callable[[Lifecycle, UUID], Awaitable[object]]) -> None:
+    async def changed() -> None:
+        async with lifecycle_from(load_settings()) as (lifecycle, _):
+            await change(lifecycle, await _id_of(slug))
+
+    asyncio.run(changed())
+    show(slug)
+
+
+async def _id_of(slug: str) -> UUID:
+    return (await _one_tenant(slug))[0].id
+
+
+async def _one_tenant(slug: str) -> tuple[Tenant, TenantOperation | None]:
+    database = Database(load_settings().database_url.get_secret_value(), pool_size=1)
+    try:
+        async with database.platform() as session:
+            tenant = await session.scalar(select(Tenant).where(Tenant.slug == slug))
+            if tenant is None:
+                raise TenantNotFound(f"no tenant has the slug {slug}")
+            query = select(TenantOperation).where(
+                TenantOperation.tenant_id == tenant.id, TenantOperation.state.in_(UNFINISHED)
+            )
+            return tenant, await session.scalar(query)
+    finally:
+        await database.close()
 
 
 async def _all_tenants() -> list[Tenant]:

@@ -1,8 +1,10 @@
 """The facts about a request that the gateway establishes and everything behind it may read."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 from uuid import UUID
+
+DEFAULT_PLACEMENT: Final = "default"
 
 PrincipalKind = Literal["user", "api_key"]
 
@@ -13,6 +15,8 @@ class TenantRef:
 
     `schema` names both the PostgreSQL schema and the NOLOGIN role that owns the tenant's rights; it is
     derived from the opaque id, never from a customer's name, because every role can list schema names.
+    `placement` names the database it lives on; a `dedicated` tenant has a login and a pool of its own.
+    `epoch` is the version of this row: Redis holds the newest, so that an old copy is noticed.
     """
 
     id: UUID
@@ -20,6 +24,10 @@ class TenantRef:
     schema: str
     plan: str
     state: str
+    placement: str = DEFAULT_PLACEMENT
+    dedicated: bool = False
+    epoch: int = 1
+    moving: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,17 +1,20 @@
 """The connection pool, the sessions bound to one tenant or to the platform, and the two model bases."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from sqlalchemy import DateTime, MetaData, make_url
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.pool import NullPool
 
+from app.core.context import TenantRef
+from app.core.errors import ServiceUnavailable
 from app.core.routing import (
     PLATFORM,
     PLATFORM_SCHEMA,
@@ -30,12 +33,27 @@ NAMING_CONVENTION = {
     "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
     "pk": "pk_%(table_name)s",
 }
+# insufficient_privilege, invalid_schema_name, undefined_table, and "role does not exist" of SET ROLE.
+_ROUTE_IS_GONE: Final = frozenset({"42501", "3F000", "42P01", "22023"})
 COLUMN_TYPES: dict[Any, Any] = {
     datetime: DateTime(timezone=True),
     dict[str, Any]: JSONB(none_as_null=True),
     list[Any]: JSONB(none_as_null=True),
 }
 IDLE_IN_TRANSACTION_TIMEOUT = "60s"
+
+
+class UnknownPlacement(ServiceUnavailable):
+    slug = "unknown-placement"
+    title = "The database of this tenant is not known to this process"
+
+
+class TenantChanged(ServiceUnavailable):
+    slug = "tenant-changed"
+    title = "The tenant was changed while this request was under way"
+
+    def __init__(self) -> None:
+        super().__init__("Try again in a moment.", headers={"Retry-After": "1"})
 
 
 class PlatformBase(DeclarativeBase):
@@ -118,6 +136,54 @@ class Database:
             yield session
 
 
+class TenantDatabases:
+    """Where each tenant's transactions go: its placement's pool, or a pool that logs in as the tenant."""
+
+    def __init__(
+        self,
+        placements: Mapping[str, Database],
+        *,
+        dedicated: Callable[[TenantRef], Database],
+        has_changed: Callable[[TenantRef], Awaitable[bool]],
+    ) -> None:
+        self._placements = dict(placements)
+        self._has_changed = has_changed
+        self._make_dedicated = dedicated
+        self._dedicated: dict[tuple[str, str], Database] = {}
+
+    @asynccontextmanager
+    async def tenant(self, tenant: TenantRef) -> AsyncIterator[AsyncSession]:
+        """One transaction under the role of one tenant. Raises UnknownPlacement, RoutingError.
+
+        Raises TenantChanged when the database refused because the tenant was moved, isolated or purged
+        after this copy of it was read.
+        """
+        try:
+            async with self._of(tenant).tenant(tenant.schema) as session:
+                yield session
+        except DBAPIError as error:
+            refused = getattr(error.orig, "sqlstate", None) in _ROUTE_IS_GONE
+            if refused and await self._has_changed(tenant):
+                raise TenantChanged from error
+            raise
+
+    async def close(self) -> None:
+        """Close every pool."""
+        for database in (*self._placements.values(), *self._dedicated.values()):
+            await database.close()
+
+    def _of(self, tenant: TenantRef) -> Database:
+        if not tenant.dedicated:
+            try:
+                return self._placements[tenant.placement]
+            except KeyError:
+                raise UnknownPlacement from None
+        key = (tenant.schema, tenant.placement)
+        if key not in self._dedicated:
+            self._dedicated[key] = self._make_dedicated(tenant)
+        return self._dedicated[key]
+
+
 def pooler_arguments(pooler: Pooler, session_settings: Mapping[str, str]) -> dict[str, Any]:
     """The driver's arguments for what stands before PostgreSQL.
 
@@ -137,11 +203,17 @@ def pooler_arguments(pooler: Pooler, session_settings: Mapping[str, str]) -> dic
     }
 
 
-def owner_engine(url: str) -> AsyncEngine:
-    """An unpooled, unrouted engine for migrations and provisioning, which name their schemas themselves."""
+def owner_engine(url: str, *, pool_size: int = 0) -> AsyncEngine:
+    """An unrouted engine for migrations and provisioning, which name their schemas themselves.
+
+    Unpooled unless `pool_size` says how many connections may be kept.
+    """
+    pooling: dict[str, Any] = (
+        {"pool_size": pool_size, "max_overflow": 0} if pool_size else {"poolclass": NullPool}
+    )
     return create_async_engine(
         async_url(url),
-        poolclass=NullPool,
+        **pooling,
         connect_args={"timeout": 10, "server_settings": {"application_name": "app-owner"}},
     )
 

@@ -7,7 +7,7 @@ from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.context import Principal, TenantRef
-from app.core.database import Database
+from app.core.database import TenantDatabases
 from app.core.errors import Unauthorized
 from app.core.pagination import CursorCodec
 from app.core.settings import Settings
@@ -18,9 +18,9 @@ def _settings(request: Request) -> Settings:
     return settings
 
 
-def _database(request: Request) -> Database:
-    database: Database = request.app.state.database
-    return database
+def _databases(request: Request) -> TenantDatabases:
+    databases: TenantDatabases = request.app.state.databases
+    return databases
 
 
 def _cursors(request: Request) -> CursorCodec:
@@ -43,14 +43,14 @@ def _tenant(request: Request) -> TenantRef:
 
 
 CurrentSettings = Annotated[Settings, Depends(_settings)]
-CurrentDatabase = Annotated[Database, Depends(_database)]
+CurrentDatabases = Annotated[TenantDatabases, Depends(_databases)]
 Cursors = Annotated[CursorCodec, Depends(_cursors)]
 CurrentPrincipal = Annotated[Principal, Depends(_principal)]
 CurrentTenant = Annotated[TenantRef, Depends(_tenant)]
 
 
-async def _tenant_session(tenant: CurrentTenant, database: CurrentDatabase) -> AsyncIterator[AsyncSession]:
-    async with database.tenant(tenant.schema) as session:
+async def _tenant_session(tenant: CurrentTenant, databases: CurrentDatabases) -> AsyncIterator[AsyncSession]:
+    async with databases.tenant(tenant) as session:
         yield session
 
 

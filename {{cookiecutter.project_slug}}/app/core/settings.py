@@ -1,16 +1,29 @@
 """Every setting of the service in one frozen class, read once at start."""
 
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsError as UnreadableSetting
+
+from app.core.context import DEFAULT_PLACEMENT
 
 ENV_FILES = ("project.env", ".local/runtime.env", ".env")
 PLACEHOLDERS = ("change-me", "changeme", "replace-me", "placeholder", "<")
 MIN_SECRET_BYTES = 32
+PLACEMENT_PATTERN = re.compile(r"[a-z][a-z0-9-]{0,39}")
 
 
 class SettingsError(Exception):
@@ -22,6 +35,20 @@ class Environment(StrEnum):
     TEST = "test"
     STAGING = "staging"
     PRODUCTION = "production"
+
+
+class PlacementSettings(BaseModel):
+    """A further database for tenants. Without `migration_database_url` this process can only serve it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    database_url: SecretStr
+    migration_database_url: SecretStr | None = None
+
+    @field_validator("database_url", "migration_database_url")
+    @classmethod
+    def _is_postgresql(cls, value: SecretStr | None) -> SecretStr | None:
+        return postgresql_url(value)
 
 
 class Pooler(StrEnum):
@@ -48,6 +75,7 @@ class Settings(BaseSettings):
     jwt_keys_dir: Path
 
     migration_database_url: SecretStr | None = None
+    placements: dict[str, PlacementSettings] = Field(default_factory=dict)
     project_name: str = "app"
     version: str = "0.1.0"
 
@@ -63,9 +91,14 @@ class Settings(BaseSettings):
     first_tenant_name: str | None = None
     first_tenant_admin_email: str | None = None
 
+    sign_up_enabled: bool = False
+    tenant_deletion_grace_days: Annotated[int, Field(ge=0, le=365)] = 30
+
     database_pooler: Pooler = Pooler.NONE
     database_pool_size: Annotated[int, Field(ge=1, le=500)] = 16
     database_pool_timeout_seconds: Annotated[float, Field(gt=0, le=60)] = 10.0
+    dedicated_pool_size: Annotated[int, Field(ge=1, le=100)] = 4
+    owner_pool_size: Annotated[int, Field(ge=1, le=100)] = 4
     statement_timeout_seconds: Annotated[int, Field(ge=1, le=600)] = 15
 
     max_body_bytes: Annotated[int, Field(ge=1024, le=100 * 1024 * 1024)] = 1024 * 1024
@@ -81,11 +114,17 @@ class Settings(BaseSettings):
     @field_validator("database_url", "migration_database_url")
     @classmethod
     def _is_postgresql(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and urlsplit(value.get_secret_value()).scheme not in {
-            "postgresql",
-            "postgres",
-        }:
-            raise ValueError("must be a postgresql:// URL")
+        return postgresql_url(value)
+
+    @field_validator("placements")
+    @classmethod
+    def _are_named(cls, value: dict[str, PlacementSettings]) -> dict[str, PlacementSettings]:
+        for name in value:
+            if not PLACEMENT_PATTERN.fullmatch(name) or name == DEFAULT_PLACEMENT:
+                raise ValueError(
+                    "names must be 1 to 40 lower-case letters, digits and hyphens, beginning with a letter,"
+                    " other than `default`, which is APP_DATABASE_URL"
+                )
         return value
 
     @field_validator("redis_url")
@@ -111,6 +150,11 @@ class Settings(BaseSettings):
             for name in ("secret_key", "database_url", "migration_database_url", "redis_url")
             if is_placeholder(getattr(self, name))
         ]
+        faults += [
+            f"APP_PLACEMENTS: {name} still holds a placeholder"
+            for name, place in self.placements.items()
+            if is_placeholder(place.database_url) or is_placeholder(place.migration_database_url)
+        ]
         if self.bcrypt_rounds < 12:
             faults.append("APP_BCRYPT_ROUNDS must be at least 12 outside dev")
         if self.api_key_bcrypt_rounds < 10:
@@ -122,8 +166,29 @@ class Settings(BaseSettings):
         return self
 
     @property
+    def runtime_urls(self) -> dict[str, str]:
+        """The database URL of each placement, for the login that serves requests."""
+        urls = {name: place.database_url.get_secret_value() for name, place in self.placements.items()}
+        return {DEFAULT_PLACEMENT: self.database_url.get_secret_value(), **urls}
+
+    @property
+    def owner_urls(self) -> dict[str, str]:
+        """The database URL of each placement, for the login that owns it, where this process has it."""
+        urls = {DEFAULT_PLACEMENT: self.migration_database_url} | {
+            name: place.migration_database_url for name, place in self.placements.items()
+        }
+        return {name: url.get_secret_value() for name, url in urls.items() if url is not None}
+
+    @property
     def is_production_like(self) -> bool:
         return self.environment in {Environment.STAGING, Environment.PRODUCTION}
+
+
+def postgresql_url(value: SecretStr | None) -> SecretStr | None:
+    """Raises ValueError for any other scheme."""
+    if value is not None and urlsplit(value.get_secret_value()).scheme not in {"postgresql", "postgres"}:
+        raise ValueError("must be a postgresql:// URL")
+    return value
 
 
 def is_placeholder(value: SecretStr | None) -> bool:
@@ -138,6 +203,9 @@ def load_settings(**overrides: Any) -> Settings:
     """Read the settings. Raises SettingsError naming each faulty variable, never its value."""
     try:
         return Settings(**overrides)
+    except UnreadableSetting as error:
+        # A variable that must hold JSON (APP_PLACEMENTS) and does not; the message names the field only.
+        raise SettingsError(f"The configuration is not usable:\n  {error}") from None
     except ValidationError as error:
         faults = "\n".join(
             f"  {_variable(fault['loc'])}: {_reason(fault['type'], fault['msg'])}"

@@ -29,7 +29,7 @@ from app.embedded.postgres import remove_postgres, start_postgres, stop_postgres
 from app.embedded.processes import find, spawn, terminate
 from app.embedded.valkey import start_valkey, stop_valkey
 from app.tenants.bootstrap import bootstrap_first_tenant
-from app.tenants.onboarding import TenantCredentials
+from app.tenants.creation import TenantCredentials
 
 DATABASE: Final = "app"
 PREFERRED_PORT: Final = 8000

@@ -32,7 +32,11 @@ def install(
         RequestLog: {},
         Authenticate: {"authenticator": authenticator},
         TenantContext: {"registry": registry},
-        RateLimit: {"limiter": limiter, "trusted_proxies": settings.trusted_proxy_count},
+        RateLimit: {
+            "limiter": limiter,
+            "registry": registry,
+            "trusted_proxies": settings.trusted_proxy_count,
+        },
         Meter: {"recorder": recorder},
         BodyLimit: {"max_bytes": settings.max_body_bytes},
     }

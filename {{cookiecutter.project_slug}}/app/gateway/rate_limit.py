@@ -7,27 +7,37 @@ from typing import Final
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.core.context import TenantRef
 from app.core.errors import AppError, TooManyRequests, send_problem
+from app.gateway.tenant_context import FindsTenants, admit
 from app.limits.gcra import BucketState, Verdict
 from app.limits.plans import is_exempt, route_class
-from app.limits.service import RateLimiter
+from app.limits.service import Decision, RateLimiter
 
 UNKNOWN_ADDRESS: Final = "unknown"
 
 
 class RateLimit:
-    """Answers 429 itself. `trusted_proxies` says how many hops of X-Forwarded-For are ours."""
+    """Answers 429 itself, and lets no request act on an old copy of its tenant.
 
-    def __init__(self, app: ASGIApp, *, limiter: RateLimiter, trusted_proxies: int) -> None:
+    `trusted_proxies` says how many hops of X-Forwarded-For are ours.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, limiter: RateLimiter, registry: FindsTenants, trusted_proxies: int
+    ) -> None:
         self._app = app
         self._limiter = limiter
+        self._registry = registry
         self._trusted_proxies = trusted_proxies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        state = scope["state"]
         if is_exempt(scope["path"]):
+            if state["tenant"] is not None:
+                admit(scope, state["tenant"])
             await self._app(scope, receive, send)
             return
-        state = scope["state"]
         try:
             decision = await self._limiter.check(
                 tenant=state["tenant"],
@@ -38,6 +48,8 @@ class RateLimit:
         except AppError as error:
             await send_problem(scope, receive, send, error)
             return
+        if state["tenant"] is not None:
+            admit(scope, await self._current(state["tenant"], decision))
         headers = {} if decision.verdict is None else limit_headers(decision.verdict)
         if not decision.allowed and decision.verdict is not None:
             seconds = max(1, math.ceil(decision.verdict.retry_after_us / 1_000_000))
@@ -53,6 +65,10 @@ class RateLimit:
             await send(message)
 
         await self._app(scope, receive, send_with_limits)
+
+    async def _current(self, tenant: TenantRef, decision: Decision) -> TenantRef | None:
+        """The charge's round trip brought the tenant's epoch, so a change acts on this very request."""
+        return await self._registry.confirm(tenant, decision.epoch) if decision.confirms else tenant
 
 
 def limit_headers(verdict: Verdict) -> Mapping[str, str]:

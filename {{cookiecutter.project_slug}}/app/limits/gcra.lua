@@ -1,12 +1,13 @@
 -- GCRA over several buckets, all or nothing: a refused request is charged to none of them.
--- KEYS: one per bucket, all in one hash slot.
+-- KEYS: one per bucket, all in one hash slot; then, if wanted, one more whose number is returned as it is.
 -- ARGV: per bucket emission interval and tolerance in microseconds.
--- Returns {allowed (0 or 1), retry_after_us, then per bucket: remaining, reset_us}.
+-- Returns {allowed (0 or 1), retry_after_us, then per bucket: remaining, reset_us}, then the number or -1.
 -- The theoretical arrival time is kept in microseconds; Lua's tostring keeps 14 digits, hence '%.0f'.
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
-local arrivals, retry_after = {}, 0
-for index, key in ipairs(KEYS) do
+local arrivals, retry_after, buckets = {}, 0, #ARGV / 2
+for index = 1, buckets do
+  local key = KEYS[index]
   local interval, tolerance = tonumber(ARGV[2 * index - 1]), tonumber(ARGV[2 * index])
   local arrival = tonumber(redis.call('GET', key) or now)
   if arrival < now then arrival = now end
@@ -16,7 +17,8 @@ for index, key in ipairs(KEYS) do
 end
 local allowed = retry_after <= 0
 local answer = {allowed and 1 or 0, math.ceil(retry_after)}
-for index, key in ipairs(KEYS) do
+for index = 1, buckets do
+  local key = KEYS[index]
   local interval, tolerance = tonumber(ARGV[2 * index - 1]), tonumber(ARGV[2 * index])
   local arrival = arrivals[index]
   if allowed then
@@ -28,4 +30,5 @@ for index, key in ipairs(KEYS) do
   answer[#answer + 1] = remaining
   answer[#answer + 1] = math.ceil(arrival - now)
 end
+if #KEYS > buckets then answer[#answer + 1] = tonumber(redis.call('GET', KEYS[buckets + 1]) or '-1') end
 return answer

@@ -59,9 +59,15 @@ class BucketState:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
+    """`epoch` is the number under the key that was asked for; None when there is none."""
+
     allowed: bool
     retry_after_us: int
     states: tuple[BucketState, ...]
+    epoch: int | None = None
+
+
+_Request = tuple[Sequence[Bucket], str | None]
 
 
 class RedisGCRA:
@@ -69,13 +75,16 @@ class RedisGCRA:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._waiting: list[tuple[Sequence[Bucket], asyncio.Future[Verdict]]] = []
+        self._waiting: list[tuple[_Request, asyncio.Future[Verdict]]] = []
         self._flush: asyncio.Task[None] | None = None
 
-    async def check(self, buckets: Sequence[Bucket]) -> Verdict:
-        """Charge one request to all the buckets or to none. Raises RedisError."""
+    async def check(self, buckets: Sequence[Bucket], *, epoch_key: str | None = None) -> Verdict:
+        """Charge one request to all the buckets or to none, and read an epoch on the way. Raises RedisError.
+
+        In a cluster the epoch's key must be in the hash slot of the buckets.
+        """
         future: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
-        self._waiting.append((buckets, future))
+        self._waiting.append(((buckets, epoch_key), future))
         if self._flush is None:
             self._flush = asyncio.create_task(self._send())
         return await future
@@ -84,7 +93,7 @@ class RedisGCRA:
         # Everything that asks before this task runs is in the same batch.
         batch, self._waiting, self._flush = self._waiting, [], None
         try:
-            answers = await self._evaluate([buckets for buckets, _ in batch])
+            answers = await self._evaluate([request for request, _ in batch])
         except BaseException as error:
             for _, future in batch:
                 if not future.done():
@@ -94,15 +103,15 @@ class RedisGCRA:
             if not isinstance(error, Exception):
                 raise
             return
-        for (buckets, future), answer in zip(batch, answers, strict=True):
+        for (request, future), answer in zip(batch, answers, strict=True):
             if future.done():
                 continue
             if isinstance(answer, Exception):
                 future.set_exception(answer)
             else:
-                future.set_result(_verdict(buckets, answer))
+                future.set_result(_verdict(request, answer))
 
-    async def _evaluate(self, requests: list[Sequence[Bucket]]) -> list[Any]:
+    async def _evaluate(self, requests: list[_Request]) -> list[Any]:
         answers = await self._pipeline(requests)
         if any(isinstance(answer, NoScriptError) for answer in answers):
             # Redis was restarted. What it did not know it did not run, so asking again charges once.
@@ -113,10 +122,10 @@ class RedisGCRA:
                 answers[index] = answer
         return answers
 
-    async def _pipeline(self, requests: list[Sequence[Bucket]]) -> list[Any]:
+    async def _pipeline(self, requests: list[_Request]) -> list[Any]:
         pipeline = self._redis.pipeline(transaction=False)
-        for buckets in requests:
-            keys = [bucket.key for bucket in buckets]
+        for buckets, epoch_key in requests:
+            keys = [bucket.key for bucket in buckets] + ([epoch_key] if epoch_key else [])
             numbers = [
                 number
                 for bucket in buckets
@@ -154,10 +163,13 @@ class LocalGCRA:
         return Verdict(allowed, max(0, retry_after), tuple(states))
 
 
-def _verdict(buckets: Sequence[Bucket], answer: Sequence[int]) -> Verdict:
-    pairs = zip(answer[2::2], answer[3::2], strict=True)
+def _verdict(request: _Request, answer: Sequence[int]) -> Verdict:
+    buckets, epoch_key = request
+    numbers = answer[2 : 2 + 2 * len(buckets)]
+    pairs = zip(numbers[::2], numbers[1::2], strict=True)
     states = tuple(
         BucketState(bucket, remaining, reset)
         for bucket, (remaining, reset) in zip(buckets, pairs, strict=True)
     )
-    return Verdict(bool(answer[0]), max(0, answer[1]), states)
+    epoch = answer[-1] if epoch_key is not None and answer[-1] > 0 else None
+    return Verdict(bool(answer[0]), max(0, answer[1]), states, epoch)

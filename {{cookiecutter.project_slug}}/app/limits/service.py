@@ -13,10 +13,13 @@ from cachetools import TTLCache
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.cache import SingleFlightCache
 from app.core.context import Principal, TenantRef
 from app.core.database import Database
+from app.core.epochs import epoch_key
 from app.core.errors import ServiceUnavailable
 from app.limits.gcra import Bucket, Limit, LocalGCRA, RedisGCRA, Verdict
 from app.limits.models import RateLimitConfig
@@ -52,10 +55,10 @@ class DatabaseLimits:
         self._cache = SingleFlightCache(self._load, ttl_seconds=ttl_seconds, size=20_000)
 
     async def limits_for(self, tenant: TenantRef) -> Limits:
-        return await self._cache.get((tenant.id, tenant.plan))
+        return await self._cache.get((tenant.id, tenant.plan, tenant.epoch))
 
-    async def _load(self, key: tuple[UUID, str]) -> Limits:
-        tenant_id, plan = key
+    async def _load(self, key: tuple[UUID, str, int]) -> Limits:
+        tenant_id, plan, _ = key
         async with self._database.platform() as session:
             rows = await session.scalars(
                 select(RateLimitConfig).where(RateLimitConfig.tenant_id == tenant_id)
@@ -70,12 +73,28 @@ class DatabaseLimits:
         return limits
 
 
+async def override_tenant_limit(session: AsyncSession, tenant_id: UUID, max_requests: int) -> None:
+    """Give a tenant another number of requests per minute than its plan; safe to repeat."""
+    await session.execute(
+        insert(RateLimitConfig)
+        .values(tenant_id=tenant_id, scope="tenant", subject=None, max_requests=max_requests)
+        .on_conflict_do_update(
+            constraint="uq_rate_limit_configs_tenant_id_scope_subject", set_={"max_requests": max_requests}
+        )
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """`verdict` is None when nothing was counted (outage mode `open`)."""
+    """`verdict` is None when nothing was counted (outage mode `open`).
+
+    `epoch` is the tenant's in Redis, None where Redis has none; only with `confirms` was Redis asked.
+    """
 
     allowed: bool
     verdict: Verdict | None
+    epoch: int | None = None
+    confirms: bool = False
 
 
 class RateLimiter:
@@ -106,12 +125,14 @@ class RateLimiter:
         denied = self._still_denied(buckets)
         if denied is not None:
             return Decision(allowed=False, verdict=denied)
-        verdict = await self._ask_redis(buckets)
+        # Only the tenant's own buckets are in the hash slot of its epoch.
+        epoch_of = epoch_key(tenant.id) if tenant is not None and buckets[0].name == "tenant" else None
+        verdict = await self._ask_redis(buckets, epoch_of)
         if verdict is None:
             return self._without_redis(buckets, route_class)
         if not verdict.allowed:
             self._remember_denial(buckets, verdict)
-        return Decision(verdict.allowed, verdict)
+        return Decision(verdict.allowed, verdict, verdict.epoch, confirms=epoch_of is not None)
 
     async def _buckets(
         self, tenant: TenantRef | None, principal: Principal | None, address: str, route_class: RouteClass
@@ -129,13 +150,13 @@ class RateLimiter:
             Bucket(route_class, f"{tag}:class:{route_class}", limits.of_class(route_class)),
         ]
 
-    async def _ask_redis(self, buckets: Sequence[Bucket]) -> Verdict | None:
+    async def _ask_redis(self, buckets: Sequence[Bucket], epoch_of: str | None) -> Verdict | None:
         if time.monotonic() < self._retry_at:
             self.outages += 1
             return None
         try:
             async with asyncio.timeout(self._timeout):
-                return await self._gcra.check(buckets)
+                return await self._gcra.check(buckets, epoch_key=epoch_of)
         except (RedisError, OSError, TimeoutError) as error:
             self.outages += 1
             self._retry_at = time.monotonic() + RETRY_SECONDS

@@ -1,30 +1,77 @@
-"""The first tenant of an installation, made from `APP_FIRST_TENANT_NAME` and `…_ADMIN_EMAIL`."""
+"""What the settings make: onboarding, lifecycle, and the first tenant from `APP_FIRST_TENANT_*`."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from redis.asyncio import Redis
+from sqlalchemy import select
 
 from app.auth.passwords import PasswordHasher
+from app.core.redis import make_redis
 from app.core.settings import Settings
-from app.tenants.errors import InvalidTenant, NoMigrationDatabase, TenantExists
-from app.tenants.onboarding import NewTenant, Onboarding, TenantCredentials, slugify
+from app.tenants.creation import CreationTools, NewTenant, Save, TenantCredentials
+from app.tenants.errors import InvalidTenant, NothingToResume, TenantExists
+from app.tenants.lifecycle import Lifecycle
+from app.tenants.models import Tenant
+from app.tenants.onboarding import Onboarding, slugify
+from app.tenants.placements import OwnerDatabases
+from app.tenants.purge import Purge
 
 
-def onboarding_from(settings: Settings) -> Onboarding:
-    """Onboarding as the settings describe it. Raises NoMigrationDatabase."""
-    if settings.migration_database_url is None:
-        raise NoMigrationDatabase
-    return Onboarding(
-        settings.migration_database_url.get_secret_value(),
-        hasher=PasswordHasher(rounds=settings.bcrypt_rounds, workers=settings.password_workers),
-        key_hasher=PasswordHasher(rounds=settings.api_key_bcrypt_rounds, workers=settings.password_workers),
+def creation_tools(
+    settings: Settings, owners: OwnerDatabases, *, hasher: PasswordHasher, key_hasher: PasswordHasher
+) -> CreationTools:
+    """What onboarding needs; the caller closes the pools."""
+    return CreationTools(
+        owners,
+        hasher=hasher,
+        key_hasher=key_hasher,
         api_key_prefix=settings.api_key_prefix,
         live=settings.is_production_like,
     )
 
 
-async def bootstrap_first_tenant(
-    settings: Settings, *, save: Callable[[TenantCredentials], None] | None = None
-) -> TenantCredentials | None:
-    """Create the first tenant, or return None when it exists. Raises InvalidTenant, NoMigrationDatabase."""
+def make_lifecycle(settings: Settings, owners: OwnerDatabases, redis: Redis) -> Lifecycle:
+    """Lifecycle with pools that the caller closes."""
+    return Lifecycle(
+        owners,
+        redis,
+        secret_key=settings.secret_key.get_secret_value(),
+        grace_days=settings.tenant_deletion_grace_days,
+    )
+
+
+@asynccontextmanager
+async def onboarding_from(settings: Settings) -> AsyncIterator[Onboarding]:
+    """Onboarding for one command; closes what it opened."""
+    owners = OwnerDatabases.from_settings(settings)
+    hasher = PasswordHasher(rounds=settings.bcrypt_rounds, workers=settings.password_workers)
+    key_hasher = PasswordHasher(rounds=settings.api_key_bcrypt_rounds, workers=settings.password_workers)
+    try:
+        yield Onboarding(creation_tools(settings, owners, hasher=hasher, key_hasher=key_hasher))
+    finally:
+        hasher.close()
+        key_hasher.close()
+        await owners.close()
+
+
+@asynccontextmanager
+async def lifecycle_from(settings: Settings) -> AsyncIterator[tuple[Lifecycle, Purge]]:
+    """Lifecycle and purge for one command; closes what it opened."""
+    owners = OwnerDatabases.from_settings(settings)
+    redis = make_redis(settings.redis_url.get_secret_value())
+    try:
+        yield make_lifecycle(settings, owners, redis), Purge(owners, redis)
+    finally:
+        await redis.aclose()
+        await owners.close()
+
+
+async def bootstrap_first_tenant(settings: Settings, *, save: Save | None = None) -> TenantCredentials | None:
+    """Create the first tenant, or finish it; None when it exists.
+
+    Raises InvalidTenant, NoMigrationDatabase.
+    """
     if not settings.first_tenant_name or not settings.first_tenant_admin_email:
         raise InvalidTenant("Set APP_FIRST_TENANT_NAME and APP_FIRST_TENANT_ADMIN_EMAIL.")
     new = NewTenant(
@@ -32,7 +79,20 @@ async def bootstrap_first_tenant(
         slug=slugify(settings.first_tenant_name),
         admin_email=settings.first_tenant_admin_email,
     )
-    try:
-        return await onboarding_from(settings).create(new, save=save)
-    except TenantExists:
-        return None
+    async with onboarding_from(settings) as onboarding:
+        try:
+            return await onboarding.create(new, save=save)
+        except TenantExists:
+            pass
+        owners = OwnerDatabases.from_settings(settings)
+        try:
+            async with owners.registry.connect() as connection:
+                tenant_id = await connection.scalar(select(Tenant.id).where(Tenant.slug == new.slug))
+        finally:
+            await owners.close()
+        if tenant_id is None:
+            return None
+        try:
+            return await onboarding.resume(tenant_id, save=save)
+        except NothingToResume:
+            return None

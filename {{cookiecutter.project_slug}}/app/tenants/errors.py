@@ -1,6 +1,6 @@
 """What can go wrong with tenants."""
 
-from app.core.errors import AppError, Conflict, NotFound, Unprocessable
+from app.core.errors import AppError, Conflict, Forbidden, NotFound, ServiceUnavailable, Unprocessable
 
 
 class TenantExists(Conflict):
@@ -18,7 +18,46 @@ class InvalidTenant(Unprocessable):
     title = "The tenant cannot be created from this"
 
 
+class TenantStateConflict(Conflict):
+    slug = "tenant-state-conflict"
+    title = "The tenant is not in a state for that"
+
+
+class OperationInProgress(Conflict):
+    slug = "operation-in-progress"
+    title = "Another operation works on this tenant"
+
+
+class NothingToResume(Conflict):
+    slug = "nothing-to-resume"
+    title = "The tenant has no unfinished operation"
+
+
+class SchemaChangeFailed(AppError):
+    slug = "schema-change-failed"
+    title = "The tenant's database refused a change of its schema"
+
+
+class UnusableArchive(Unprocessable):
+    slug = "unusable-archive"
+    title = "The archive cannot be imported"
+
+
+class TenantSuspended(Forbidden):
+    slug = "tenant-suspended"
+    title = "This tenant is suspended"
+
+
+class TenantMoving(ServiceUnavailable):
+    slug = "tenant-moving"
+    title = "This tenant is being moved and takes no writes for a moment"
+
+    def __init__(self) -> None:
+        super().__init__("Try again in a moment.", headers={"Retry-After": "1"})
+
+
 class NoMigrationDatabase(AppError):
+    status = 503
     slug = "no-migration-database"
     title = "APP_MIGRATION_DATABASE_URL is not set; tenants are created by the login that owns the database"
 

@@ -11,11 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from app.core.context import tenant_schema
 from app.core.database import owner_engine
 from app.core.ids import new_id
-from app.core.migrations import LOCK_TIMEOUT
 from app.core.provisioning import RUNTIME_ROLE
-from app.core.routing import tenant_route
 from app.tenants.errors import IsolationProofRunning
-from app.tenants.onboarding import create_schema
+from app.tenants.schema import create_schema, drop_schema
 
 Twins = tuple[str, str]
 
@@ -71,8 +69,6 @@ async def _create(engine: AsyncEngine, open_to_login: bool) -> str:
     """`open_to_login` lets the runtime login in without the tenant's role, as naive routing needs it."""
     schema = tenant_schema(new_id())
     async with engine.begin() as connection:
-        # The driver begins with the first statement of SQLAlchemy's; the script below goes past it.
-        await connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'"))
         await create_schema(connection, schema)
         await connection.execute(text(f"COMMENT ON SCHEMA {schema} IS '{MARK}'"))
         await _fill(connection, schema)
@@ -102,5 +98,4 @@ async def _remove_all(engine: AsyncEngine) -> None:
     query = text("SELECT nspname FROM pg_namespace WHERE obj_description(oid, 'pg_namespace') = :mark")
     async with engine.begin() as connection:
         for schema in list(await connection.scalars(query, {"mark": MARK})):
-            await connection.execute(text(f"DROP SCHEMA {tenant_route(schema).name} CASCADE"))
-            await connection.execute(text(f"DROP ROLE {schema}"))
+            await drop_schema(connection, schema)

@@ -28,7 +28,7 @@ class Plan(StrEnum):
 
 
 class Isolation(StrEnum):
-    """`pooled` tenants share one login and take their role in each transaction; `dedicated` have their own."""
+    """`pooled` tenants share one login and take their role per transaction; `dedicated` have a login each."""
 
     POOLED = "pooled"
     DEDICATED = "dedicated"

@@ -1,69 +1,36 @@
-"""Creates a tenant: registry row, role, schema, default policies, admin, API key. All of it or nothing.
+"""Creates a tenant in recorded steps, and finishes or undoes a creation that was interrupted.
 
-PostgreSQL's DDL is transactional, so one transaction holds every step, and a crash leaves no trace.
+Nobody can log in to a tenant before its last step made it active.
 """
 
 import re
 import secrets
 import unicodedata
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final
 from uuid import UUID
 
-from email_validator import EmailNotValidError, validate_email
-from sqlalchemy import func, select, text
+from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
-from app.access import ADMIN, create_default_policies
-from app.auth import service as auth
-from app.auth.passwords import PasswordHasher
-from app.core.context import tenant_schema
-from app.core.database import owner_engine
+from app.access import ADMIN
+from app.core.context import DEFAULT_PLACEMENT, tenant_schema
 from app.core.ids import new_id
-from app.core.migrations import GOLDEN_TENANT_SCRIPT, head_revision
-from app.core.provisioning import RUNTIME_ROLE
-from app.tenants.errors import InvalidTenant, TenantExists
-from app.tenants.models import Plan, Tenant, TenantState
+from app.tenants import operations
+from app.tenants.creation import (
+    GENERATED_PASSWORD_BYTES,
+    SLUG_PATTERN,
+    Creation,
+    CreationTools,
+    NewTenant,
+    Record,
+    Save,
+    TenantCredentials,
+    find_tenant,
+)
+from app.tenants.errors import TenantExists
+from app.tenants.models import OperationKind, Plan, Tenant, TenantState
+from app.tenants.operations import tenant_locked
+from app.tenants.schema import drop_schema, in_schema
 from app.users import service as users
-
-SLUG_PATTERN: Final = re.compile(r"[a-z][a-z0-9-]{0,38}[a-z0-9]")
-GENERATED_PASSWORD_BYTES: Final = 18
-
-
-@dataclass(frozen=True, slots=True)
-class NewTenant:
-    """What a new tenant is made from. Raises InvalidTenant when it cannot be."""
-
-    name: str
-    slug: str
-    admin_email: str
-    plan: Plan = Plan.FREE
-
-    def __post_init__(self) -> None:
-        if not SLUG_PATTERN.fullmatch(self.slug):
-            raise InvalidTenant(
-                "slug: 2 to 40 lower-case letters, digits and hyphens, beginning with a letter and ending"
-                " with a letter or digit."
-            )
-        if not 1 <= len(self.name) <= 200 or not self.name.isprintable() or not self.name.strip():
-            raise InvalidTenant("name: 1 to 200 printable characters.")
-        try:
-            # `test_environment` lets the reserved domain .test pass, which cannot receive mail anyway.
-            validate_email(self.admin_email, check_deliverability=False, test_environment=True)
-        except EmailNotValidError as error:
-            raise InvalidTenant(f"admin_email: {error}") from None
-
-
-@dataclass(frozen=True, slots=True)
-class TenantCredentials:
-    """What the first person of a tenant needs. Shown once: only hashes are stored."""
-
-    tenant_id: UUID
-    tenant: str
-    email: str
-    password: str
-    api_key: str
 
 
 def slugify(name: str) -> str:
@@ -75,93 +42,108 @@ def slugify(name: str) -> str:
 
 
 class Onboarding:
-    """Creates tenants with the login that owns the database."""
+    """Creates tenants with the logins that own the databases. One object serves many creations at once."""
 
-    def __init__(
-        self,
-        migration_database_url: str,
-        *,
-        hasher: PasswordHasher,
-        key_hasher: PasswordHasher,
-        api_key_prefix: str,
-        live: bool,
-    ) -> None:
-        self._url = migration_database_url
-        self._hasher = hasher
-        self._key_hasher = key_hasher
-        self._brand = api_key_prefix
-        self._live = live
+    def __init__(self, tools: CreationTools) -> None:
+        self._tools = tools
+        self._owners = tools.owners
 
     async def create(
-        self, new: NewTenant, *, save: Callable[[TenantCredentials], None] | None = None
+        self,
+        new: NewTenant,
+        *,
+        save: Save | None = None,
+        password: str | None = None,
+        record: Record | None = None,
     ) -> TenantCredentials:
         """Create an active tenant with its admin and an API key. Raises TenantExists.
 
-        `save` gets the credentials before the commit, so they are never lost: when it raises, there is no
-        tenant.
+        `save` gets the credentials before they are committed, so they are never lost: when it raises, the
+        admin is not made, and the operation waits to be resumed or cancelled. `password` is the admin's,
+        else one is generated. `record` shares the transaction that registers the tenant.
         """
-        await self._refuse_taken(new.slug)
-        tenant_id, key_id = new_id(), new_id()
-        password = secrets.token_urlsafe(GENERATED_PASSWORD_BYTES)
-        key = auth.new_api_key(self._brand, live=self._live, tenant_id=tenant_id, key_id=key_id)
-        password_hash = await self._hasher.hash(password)
-        secret_hash = await self._key_hasher.hash(key.secret)
-        credentials = TenantCredentials(tenant_id, new.slug, new.admin_email, password, key.plaintext)
-        engine = owner_engine(self._url)
-        try:
-            async with engine.begin() as connection:
+        tenant_id = new_id()
+        self._owners.of(new.placement)  # Refused before anything is written.
+        async with tenant_locked(self._owners.registry, tenant_id) as connection:
+            async with connection.begin():
                 await self._claim_slug(connection, new.slug)
                 async with AsyncSession(connection, expire_on_commit=False) as session:
                     await self._register(session, tenant_id, new)
-                    await create_schema(connection, tenant_schema(tenant_id))
-                    await create_default_policies(session)
-                    admin = await users.create_user(
-                        session, email=new.admin_email, role=ADMIN, password_hash=password_hash
-                    )
-                    await auth.add_api_key(
-                        session,
-                        key_id=key_id,
-                        name="first key",
-                        display_prefix=key.display_prefix,
-                        secret_hash=secret_hash,
-                        role=ADMIN,
-                        created_by=admin.id,
-                    )
-                if save is not None:
-                    save(credentials)
-        finally:
-            await engine.dispose()
-        return credentials
+                    if record is not None:
+                        await record(session, tenant_id)
+                operation = await operations.start(
+                    connection,
+                    tenant_id,
+                    OperationKind.ONBOARD,
+                    first_step="schema",
+                    parameters={
+                        "admin_email": new.admin_email,
+                        "requests_per_minute": new.requests_per_minute,
+                    },
+                )
+            creation = Creation(self._tools, tenant_id, new, save=save, password=password)
+            await operations.run(connection, operation, creation.steps())
+        return creation.finished()
+
+    async def resume(self, tenant_id: UUID, *, save: Save | None = None) -> TenantCredentials | None:
+        """Finish an onboarding that was interrupted; the admin gets new credentials if it had none yet.
+
+        None when they were made (and saved) before. Raises TenantNotFound, NothingToResume,
+        OperationInProgress.
+        """
+        async with tenant_locked(self._owners.registry, tenant_id) as connection:
+            tenant = await find_tenant(connection, tenant_id)
+            operation = await operations.take_up(connection, tenant_id, OperationKind.ONBOARD)
+            new = NewTenant(
+                name=tenant.name,
+                slug=tenant.slug,
+                admin_email=operation.parameters["admin_email"],
+                plan=Plan(tenant.plan),
+                placement=tenant.placement,
+                requests_per_minute=operation.parameters["requests_per_minute"],
+            )
+            creation = Creation(self._tools, tenant_id, new, save=save)
+            await operations.run(connection, operation, creation.steps())
+        return creation.credentials
+
+    async def cancel(self, tenant_id: UUID, *, record: Record | None = None) -> None:
+        """Undo an onboarding that was interrupted: schema, role and registry row are gone afterwards.
+
+        Raises TenantNotFound, NothingToResume, OperationInProgress.
+        """
+        async with tenant_locked(self._owners.registry, tenant_id) as connection:
+            tenant = await find_tenant(connection, tenant_id)
+            await operations.take_up(connection, tenant_id, OperationKind.ONBOARD, OperationKind.IMPORT)
+            schema = tenant_schema(tenant_id)
+            # The tenant's database first: while its registry row stands, this can be repeated.
+            if tenant.placement != DEFAULT_PLACEMENT:
+                async with self._owners.of(tenant.placement).begin() as placed:
+                    await drop_schema(placed, schema)
+            async with connection.begin():
+                await drop_schema(connection, schema)
+                async with AsyncSession(connection, expire_on_commit=False) as session:
+                    if record is not None:
+                        await record(session, tenant_id)
+                    await session.flush()
+                await connection.execute(delete(Tenant).where(Tenant.id == tenant_id))
 
     async def reset_admin_password(self, slug: str, email: str) -> str | None:
         """Give an admin of a tenant a new generated password. None when there is no such admin."""
         password = secrets.token_urlsafe(GENERATED_PASSWORD_BYTES)
-        password_hash = await self._hasher.hash(password)
-        engine = owner_engine(self._url)
-        try:
-            async with engine.begin() as connection:
-                tenant_id = await connection.scalar(select(Tenant.id).where(Tenant.slug == slug))
-                if tenant_id is None:
-                    return None
-                await connection.execute(text(f"SET LOCAL search_path TO {tenant_schema(tenant_id)}"))
-                async with AsyncSession(connection) as session:
-                    changed = await users.set_password(
-                        session, email, role=ADMIN, password_hash=password_hash
-                    )
-                    await session.flush()
-        finally:
-            await engine.dispose()
+        password_hash = await self._tools.hasher.hash(password)
+        async with self._owners.registry.begin() as connection:
+            query = select(Tenant.id, Tenant.placement).where(Tenant.slug == slug)
+            tenant = (await connection.execute(query)).one_or_none()
+            if tenant is None:
+                return None
+            schema = tenant_schema(tenant.id)
+            async with (
+                in_schema(self._owners, connection, tenant.placement, schema) as placed,
+                AsyncSession(placed) as session,
+            ):
+                changed = await users.set_password(session, email, role=ADMIN, password_hash=password_hash)
+                await session.flush()
         return password if changed else None
-
-    async def _refuse_taken(self, slug: str) -> None:
-        """Before the costly hashes are made; `_claim_slug` decides."""
-        engine = owner_engine(self._url)
-        try:
-            async with engine.connect() as connection:
-                if await connection.scalar(select(Tenant.id).where(Tenant.slug == slug)) is not None:
-                    raise TenantExists(f"{slug} is taken.")
-        finally:
-            await engine.dispose()
 
     async def _claim_slug(self, connection: AsyncConnection, slug: str) -> None:
         """Two creations of the same slug take turns, so the second sees the first."""
@@ -176,29 +158,8 @@ class Onboarding:
                 slug=new.slug,
                 name=new.name,
                 plan=new.plan,
-                state=TenantState.ACTIVE,
-                revision=head_revision("tenant"),
+                placement=new.placement,
+                state=TenantState.PROVISIONING,
             )
         )
         await session.flush()
-
-
-async def create_schema(connection: AsyncConnection, schema: str) -> None:
-    """Role, schema, grants and tables in one message; leaves search_path in the new schema.
-
-    The role owns nothing: it may read and write rows, and the owner login alone may change tables.
-    """
-    script = f"""
-        CREATE ROLE {schema} NOLOGIN NOINHERIT;
-        GRANT {schema} TO {RUNTIME_ROLE};
-        CREATE SCHEMA {schema};
-        GRANT USAGE ON SCHEMA {schema} TO {schema};
-        ALTER DEFAULT PRIVILEGES IN SCHEMA {schema}
-            GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO {schema};
-        SET LOCAL search_path TO {schema};
-        {GOLDEN_TENANT_SCRIPT.read_text()}
-    """
-    raw = await connection.get_raw_connection()
-    if raw.driver_connection is None:
-        raise RuntimeError("the connection was closed")
-    await raw.driver_connection.execute(script)

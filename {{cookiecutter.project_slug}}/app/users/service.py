@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy import select, update
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.database import utc_now
+from app.core.ids import new_id
 from app.core.pagination import CursorCodec, PageRequest, fetch_page
 from app.users.errors import EmailTaken, UserNotFound
 from app.users.models import User, UserState
@@ -100,6 +102,18 @@ async def create_user(
             raise EmailTaken from error
         raise
     return user
+
+
+async def put_user(session: AsyncSession, *, email: str, role: str, password_hash: str) -> ActiveUser:
+    """Create a user, or give the one with this email the role and the password."""
+    values = {"role": role, "password_hash": password_hash, "state": UserState.ACTIVE}
+    statement = insert(User).values(id=new_id(), email=normalize_email(email), **values)
+    user_id = await session.scalar(
+        statement.on_conflict_do_update(index_elements=["email"], set_=values).returning(User.id)
+    )
+    if user_id is None:
+        raise UserNotFound
+    return ActiveUser(user_id, role)
 
 
 async def set_password(session: AsyncSession, email: str, *, role: str, password_hash: str) -> bool:

@@ -15,6 +15,8 @@ from sqlalchemy import text
 
 from app.auth.passwords import PasswordHasher
 from app.core.database import Database, owner_engine
+from app.core.settings import Settings
+from app.tenants.bootstrap import lifecycle_from
 from tests.conftest import DatabaseURLs, MakeTenant, TestTenant
 
 LOGIN = "/v1/auth/login"
@@ -339,16 +341,10 @@ async def test_the_database_holds_no_plain_secret(database_urls: DatabaseURLs, t
 
 
 async def test_a_suspended_tenant_is_refused(
-    app: FastAPI, client: httpx.AsyncClient, tenant: TestTenant, database_urls: DatabaseURLs
+    settings: Settings, client: httpx.AsyncClient, tenant: TestTenant
 ) -> None:
-    engine = owner_engine(database_urls.owner)
-    async with engine.begin() as connection:
-        await connection.execute(
-            text("UPDATE platform.tenants SET state = 'suspended' WHERE id = :id"), {"id": tenant.id}
-        )
-    await engine.dispose()
-    app.state.registry._by_id.evict(tenant.id)
-    app.state.registry._by_slug.evict(tenant.login["tenant"])
+    async with lifecycle_from(settings) as (lifecycle, _):
+        await lifecycle.suspend(tenant.id)
     answer = await tenant.client.get("/v1/resources")
     assert (answer.status_code, slug(answer)) == (403, "tenant-suspended")
     assert slug(await client.post(LOGIN, json=tenant.login)) == "invalid-credentials"

@@ -150,7 +150,7 @@ async def test_an_outage_is_asked_about_once_a_second(away: Redis, monkeypatch: 
     limits, who = limiter(away), caller()
     asked = 0
 
-    async def fail(_buckets: Any) -> Any:
+    async def fail(_buckets: Any, **_: Any) -> Any:
         nonlocal asked
         asked += 1
         raise RedisConnectionError

@@ -87,7 +87,9 @@ async def read_statement_of_another_session(arena: Arena, connection: Any) -> bo
         secret = "SELECT 'a secret of the victim'"
         await bystander.fetchval(secret)
         pid = bystander.get_server_pid()
-        return bool(await connection.fetchval("SELECT query FROM pg_stat_activity WHERE pid = $1", pid) == secret)
+        return bool(
+            await connection.fetchval("SELECT query FROM pg_stat_activity WHERE pid = $1", pid) == secret
+        )
 
 
 async def after_reset_role(arena: Arena, connection: Any) -> bool:
@@ -109,10 +111,17 @@ async def end_another_session(arena: Arena, connection: Any) -> bool:
     await connection.execute("RESET ROLE")
     try:
         async with arena.victims_session() as bystander:
-            if not await connection.fetchval("SELECT pg_terminate_backend($1, 5000)", bystander.get_server_pid()):
+            if not await connection.fetchval(
+                "SELECT pg_terminate_backend($1, 5000)", bystander.get_server_pid()
+            ):
                 return False
             await bystander.fetchval("SELECT 1")
-    except (asyncpg.AdminShutdownError, asyncpg.ConnectionDoesNotExistError, asyncpg.InterfaceError, DBAPIError):
+    except (
+        asyncpg.AdminShutdownError,
+        asyncpg.ConnectionDoesNotExistError,
+        asyncpg.InterfaceError,
+        DBAPIError,
+    ):
         return True
     return False
 
@@ -163,7 +172,9 @@ async def poison_connection(arena: Arena, connection: Any) -> bool:
 async def victim_can_write(arena: Arena) -> bool:
     try:
         async with arena.victims_pool.tenant(arena.victim) as session:
-            await session.execute(text(f"UPDATE resources SET version = version + 1 WHERE id = '{SHARED_ID}'"))
+            await session.execute(
+                text(f"UPDATE resources SET version = version + 1 WHERE id = '{SHARED_ID}'")
+            )
     except DBAPIError:
         return False
     return True

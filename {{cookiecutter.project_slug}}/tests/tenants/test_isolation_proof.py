@@ -1,7 +1,6 @@
 """The isolation proof finds no leak in the service, finds one in its control, and says which it found."""
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -13,13 +12,13 @@ import pytest
 from sqlalchemy import text
 
 from app.core.database import owner_engine
-from app.core.settings import Pooler
+from app.core.settings import Pooler, Settings
 from app.tenants.errors import IsolationProofRunning
 from app.tenants.isolation_proof import Report, Verdict, prove_isolation
 from app.tenants.isolation_twins import temporary_twins
 from app.tenants.isolation_workload import SHARES
-from tests.cli.test_cli import ROOT, environment, run  # noqa: F401  # a fixture
-from tests.conftest import DatabaseURLs
+from tests.cli.test_cli import ROOT, run
+from tests.conftest import DatabaseURLs, command_environment
 from tests.pgbouncer import find_pgbouncer, pgbouncer
 
 SEED = 20261124
@@ -99,11 +98,11 @@ async def test_two_proofs_do_not_run_on_one_database(database_urls: DatabaseURLs
 
 async def test_what_a_killed_proof_left_is_removed_by_the_next(
     database_urls: DatabaseURLs,
-    environment: dict[str, str],  # noqa: F811
+    settings: Settings,
     tmp_path: Path,
 ) -> None:
     command = [sys.executable, "-m", "app", "tenants", "prove-isolation", "--requests", "100000"]
-    given = {**os.environ, **environment, "PYTHONPATH": str(ROOT)}
+    given = {**command_environment(settings), "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(command, cwd=tmp_path, env=given, stderr=subprocess.DEVNULL) as killed:  # noqa: ASYNC220
         deadline = time.monotonic() + 60
         while await temporary_schemas(database_urls) < 4 and time.monotonic() < deadline:
@@ -112,10 +111,14 @@ async def test_what_a_killed_proof_left_is_removed_by_the_next(
     assert await temporary_schemas(database_urls) == 4
     # The server takes a moment to notice that the holder of the lock is gone.
     deadline = time.monotonic() + 30
-    finished = run("tenants", "prove-isolation", "--requests", "100", cwd=tmp_path, **environment)
+    finished = run(
+        "tenants", "prove-isolation", "--requests", "100", cwd=tmp_path, **command_environment(settings)
+    )
     while finished.returncode != 0 and "Another isolation proof" in finished.stderr:
         assert time.monotonic() < deadline
-        finished = run("tenants", "prove-isolation", "--requests", "100", cwd=tmp_path, **environment)
+        finished = run(
+            "tenants", "prove-isolation", "--requests", "100", cwd=tmp_path, **command_environment(settings)
+        )
     assert finished.returncode == 0, finished.stderr
     assert "as it must" in finished.stdout
     assert "verdict: no leak: 0 leaks" in finished.stdout
@@ -123,11 +126,19 @@ async def test_what_a_killed_proof_left_is_removed_by_the_next(
 
 
 def test_an_inconclusive_proof_is_a_failure(
-    environment: dict[str, str],  # noqa: F811
+    settings: Settings,
     tmp_path: Path,
 ) -> None:
     """Too few requests for a generic plan; the command says so and does not call it a proof."""
-    finished = run("tenants", "prove-isolation", "--requests", "3", "--json", cwd=tmp_path, **environment)
+    finished = run(
+        "tenants",
+        "prove-isolation",
+        "--requests",
+        "3",
+        "--json",
+        cwd=tmp_path,
+        **command_environment(settings),
+    )
     report = json.loads(finished.stdout)
     assert finished.returncode == 1
     assert (report["verdict"], report["doubts"]) == ("inconclusive", ["no plan became generic"])

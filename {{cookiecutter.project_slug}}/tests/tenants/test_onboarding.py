@@ -1,7 +1,11 @@
-"""A tenant is made whole or not at all, and its credentials are never lost."""
+"""A tenant is finished or undone wherever its making was cut short, and its credentials are never lost."""
 
 import asyncio
+import signal
+import sys
 import uuid
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -12,16 +16,88 @@ from sqlalchemy import text
 from app.core.context import tenant_schema
 from app.core.database import owner_engine
 from app.core.settings import Settings
-from app.tenants.bootstrap import bootstrap_first_tenant, onboarding_from
-from app.tenants.errors import InvalidTenant, TenantExists
-from app.tenants.onboarding import SLUG_PATTERN, NewTenant, TenantCredentials, slugify
-from tests.conftest import DatabaseURLs
+from app.tenants.bootstrap import bootstrap_first_tenant, lifecycle_from, onboarding_from
+from app.tenants.creation import SLUG_PATTERN, NewTenant, Save, TenantCredentials
+from app.tenants.errors import (
+    InvalidTenant,
+    NothingToResume,
+    OperationInProgress,
+    SchemaChangeFailed,
+    TenantExists,
+    TenantNotFound,
+)
+from app.tenants.onboarding import slugify
+from tests.conftest import DatabaseURLs, command_environment
+
+ROOT = Path(__file__).resolve().parents[2]
+STEPS = ("schema", "roles", "limits", "admin", "activate")
+KILLED = """
+import asyncio, os, signal, sys
+from app.core.settings import load_settings
+from app.tenants import creation
+from app.tenants.bootstrap import onboarding_from
+
+deadly_step, moment, slug = sys.argv[1:]
+Step = creation.Step
+
+def deadly(name, run):
+    async def killed(connection):
+        if moment == "after":
+            await run(connection)
+        os.kill(os.getpid(), signal.SIGKILL)
+    return Step(name, killed if name == deadly_step else run)
+
+async def main():
+    creation.Step = deadly
+    new = creation.NewTenant("Killed", slug, f"ada@{slug}.test", requests_per_minute=7)
+    async with onboarding_from(load_settings()) as onboarding:
+        await onboarding.create(new)
+
+asyncio.run(main())
+"""
 
 
 def new_tenant(**changes: str) -> NewTenant:
     slug = f"t-{uuid.uuid4().hex[:12]}"
     values = {"name": "Some Tenant", "slug": slug, "admin_email": f"ada@{slug}.test"} | changes
     return NewTenant(**values)
+
+
+async def create(settings: Settings, new: NewTenant, *, save: Save | None = None) -> TenantCredentials:
+    async with onboarding_from(settings) as onboarding:
+        return await onboarding.create(new, save=save)
+
+
+async def registry_row(settings: Settings, slug: str) -> Any:
+    engine = owner_engine(settings.owner_urls["default"])
+    try:
+        async with engine.connect() as connection:
+            query = text("SELECT * FROM platform.tenants WHERE slug = :slug")
+            return (await connection.execute(query, {"slug": slug})).one_or_none()
+    finally:
+        await engine.dispose()
+
+
+async def killed_at(settings: Settings, step: str, moment: str) -> tuple[NewTenant, uuid.UUID]:
+    """A tenant whose creation was ended by SIGKILL before or after a step, in a process of its own."""
+    slug = f"t-{uuid.uuid4().hex[:12]}"
+    new = NewTenant("Killed", slug, f"ada@{slug}.test", requests_per_minute=7)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        KILLED,
+        step,
+        moment,
+        slug,
+        env=command_environment(settings),
+        cwd=ROOT,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, complaint = await process.communicate()
+    assert process.returncode == -signal.SIGKILL, complaint.decode()
+    row = await registry_row(settings, slug)
+    assert row.state == "provisioning"
+    return new, row.id
 
 
 async def traces(urls: DatabaseURLs, slug: str, schema: str | None = None) -> tuple[int, int, int]:
@@ -55,53 +131,126 @@ async def test_the_first_tenant_is_made_once(settings: Settings, client: httpx.A
 
 async def test_a_slug_is_taken_once_even_by_concurrent_creations(settings: Settings) -> None:
     new = new_tenant()
-    outcomes = await asyncio.gather(
-        *(onboarding_from(settings).create(new) for _ in range(4)), return_exceptions=True
-    )
+    outcomes = await asyncio.gather(*(create(settings, new) for _ in range(4)), return_exceptions=True)
     assert sum(isinstance(outcome, TenantCredentials) for outcome in outcomes) == 1
     assert sum(isinstance(outcome, TenantExists) for outcome in outcomes) == 3
 
 
-async def test_when_the_credentials_cannot_be_saved_there_is_no_tenant(
-    settings: Settings, database_urls: DatabaseURLs
+async def test_when_the_credentials_cannot_be_saved_nobody_can_log_in_until_it_is_resumed(
+    settings: Settings, client: httpx.AsyncClient
 ) -> None:
-    new = new_tenant()
-    seen: list[TenantCredentials] = []
+    new, saved = new_tenant(), list[TenantCredentials]()
 
     def fail(credentials: TenantCredentials) -> None:
-        seen.append(credentials)
+        saved.append(credentials)
         raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"):
-        await onboarding_from(settings).create(new, save=fail)
-    assert await traces(database_urls, new.slug, tenant_schema(seen[0].tenant_id)) == (0, 0, 0)
-    created = await onboarding_from(settings).create(new)
-    assert await traces(database_urls, new.slug, tenant_schema(created.tenant_id)) == (1, 1, 1)
+        await create(settings, new, save=fail)
+    (lost,) = saved
+    body = {"tenant": new.slug, "email": new.admin_email, "password": lost.password}
+    assert (await client.post("/v1/auth/login", json=body)).status_code == 401
+    async with onboarding_from(settings) as onboarding:
+        credentials = await onboarding.resume(lost.tenant_id, save=saved.append)
+    assert saved == [lost, credentials]
+    assert credentials is not None
+    assert (await client.post("/v1/auth/login", json=body)).status_code == 401
+    body["password"] = credentials.password
+    assert (await client.post("/v1/auth/login", json=body)).status_code == 200
 
 
-async def test_a_cancelled_creation_leaves_nothing(settings: Settings, database_urls: DatabaseURLs) -> None:
+@pytest.mark.parametrize("step", STEPS)
+async def test_killed_at_any_step_it_is_active_after_resume(
+    settings: Settings, client: httpx.AsyncClient, step: str
+) -> None:
+    new, tenant_id = await killed_at(settings, step, "after")
+    async with onboarding_from(settings) as onboarding:
+        credentials = await onboarding.resume(tenant_id)
+        with pytest.raises(NothingToResume):
+            await onboarding.resume(tenant_id)
+        if credentials is None:
+            assert step == "activate", "the admin was made before"
+            password = await onboarding.reset_admin_password(new.slug, new.admin_email)
+        else:
+            password = credentials.password
+            answer = await client.get("/v1/resources", headers={"X-API-Key": credentials.api_key})
+            assert answer.status_code == 200
+    body = {"tenant": new.slug, "email": new.admin_email, "password": password}
+    answer = await client.post("/v1/auth/login", json=body)
+    assert answer.status_code == 200
+    bearer = {"Authorization": f"Bearer {answer.json()['access_token']}"}
+    answer = await client.get("/v1/users", headers=bearer)
+    assert len(answer.json()["items"]) == 1
+    assert '"tenant";q=7;w=60' in answer.headers["RateLimit-Policy"]
+
+
+@pytest.mark.parametrize("step", STEPS)
+async def test_killed_at_any_step_nothing_is_left_after_cancel(
+    settings: Settings, database_urls: DatabaseURLs, step: str
+) -> None:
+    new, tenant_id = await killed_at(settings, step, "before")
+    async with onboarding_from(settings) as onboarding:
+        await onboarding.cancel(tenant_id)
+        with pytest.raises(TenantNotFound):
+            await onboarding.cancel(tenant_id)
+    assert await traces(database_urls, new.slug, tenant_schema(tenant_id)) == (0, 0, 0)
+    async with lifecycle_from(settings) as (_, purge):
+        assert (await purge.remains(tenant_id, "default")).none
+    await create(settings, new)
+
+
+async def test_two_cannot_work_on_the_same_tenant(settings: Settings) -> None:
+    _, tenant_id = await killed_at(settings, "roles", "before")
+    async with onboarding_from(settings) as onboarding:
+        outcomes = await asyncio.gather(
+            *(onboarding.resume(tenant_id) for _ in range(4)), return_exceptions=True
+        )
+    assert sum(isinstance(outcome, TenantCredentials) for outcome in outcomes) == 1
+    refused = [outcome for outcome in outcomes if not isinstance(outcome, TenantCredentials)]
+    assert all(isinstance(outcome, OperationInProgress | NothingToResume) for outcome in refused), refused
+
+
+async def test_a_step_that_fails_is_recorded_with_its_reason_and_attempts(
+    settings: Settings, database_urls: DatabaseURLs
+) -> None:
+    """The database refuses the step, as it might after a mistaken change of rights; later it does not."""
     new = new_tenant()
-    for delay in (0.0, 0.01, 0.02, 0.03):
-        task = asyncio.create_task(onboarding_from(settings).create(new, save=lambda _: None))
-        await asyncio.sleep(delay)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-    rows, _, _ = await traces(database_urls, new.slug)
-    assert rows == 0
+    engine = owner_engine(database_urls.superuser)
+    async with engine.begin() as connection:
+        await connection.execute(text("ALTER ROLE app_owner NOCREATEROLE"))
+    try:
+        with pytest.raises(SchemaChangeFailed, match="permission denied"):
+            await create(settings, new)
+        tenant_id = (await registry_row(settings, new.slug)).id
+        async with onboarding_from(settings) as onboarding:
+            with pytest.raises(SchemaChangeFailed, match="permission denied"):
+                await onboarding.resume(tenant_id)
+        async with engine.begin() as connection:
+            query = text("SELECT * FROM platform.tenant_operations WHERE tenant_id = :id")
+            operation = (await connection.execute(query, {"id": tenant_id})).one()
+    finally:
+        async with engine.begin() as connection:
+            await connection.execute(text("ALTER ROLE app_owner CREATEROLE"))
+        await engine.dispose()
+    assert (operation.state, operation.step, operation.attempts) == ("failed", "schema", 2)
+    assert operation.error.startswith("schema: ")
+    assert "permission denied" in operation.error
+    async with onboarding_from(settings) as onboarding:
+        assert await onboarding.resume(tenant_id) is not None
 
 
 async def test_the_reset_password_works_and_the_old_one_no_more(
     settings: Settings, client: httpx.AsyncClient
 ) -> None:
-    onboarding = onboarding_from(settings)
-    created = await onboarding.create(new_tenant())
-    password = await onboarding.reset_admin_password(created.tenant, created.email)
+    created = await create(settings, new_tenant())
+    async with onboarding_from(settings) as onboarding:
+        password = await onboarding.reset_admin_password(created.tenant, created.email)
+        assert await onboarding.reset_admin_password(created.tenant, "nobody@acme.test") is None
+        assert await onboarding.reset_admin_password("no-such-tenant", created.email) is None
     assert password is not None
     for attempt, status in ((password, 200), (created.password, 401)):
         body = {"tenant": created.tenant, "email": created.email, "password": attempt}
         assert (await client.post("/v1/auth/login", json=body)).status_code == status
-    assert await onboarding.reset_admin_password(created.tenant, "nobody@acme.test") is None
-    assert await onboarding.reset_admin_password("no-such-tenant", created.email) is None
 
 
 @pytest.mark.parametrize(

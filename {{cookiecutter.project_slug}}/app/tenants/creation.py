@@ -1,0 +1,200 @@
+"""The steps that make a tenant: schema, roles, limits, admin with an API key, active."""
+
+import asyncio
+import re
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import UUID
+
+from email_validator import EmailNotValidError, validate_email
+from sqlalchemy import Row, func, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+
+from app.access import ADMIN, create_default_policies
+from app.auth import service as auth
+from app.auth.passwords import PasswordHasher
+from app.core.context import DEFAULT_PLACEMENT, tenant_schema
+from app.core.ids import new_id
+from app.core.migrations import head_revision
+from app.limits.service import override_tenant_limit
+from app.tenants.errors import InvalidTenant, TenantNotFound
+from app.tenants.models import Plan, Tenant, TenantState
+from app.tenants.operations import Step
+from app.tenants.placements import OwnerDatabases
+from app.tenants.schema import create_schema, in_schema
+from app.users import service as users
+
+SLUG_PATTERN: Final = re.compile(r"[a-z][a-z0-9-]{0,38}[a-z0-9]")
+GENERATED_PASSWORD_BYTES: Final = 18
+MAX_PER_MINUTE: Final = 10_000_000
+FIRST_KEY: Final = "first key"
+
+
+@dataclass(frozen=True, slots=True)
+class NewTenant:
+    """What a new tenant is made from. Raises InvalidTenant when it cannot be."""
+
+    name: str
+    slug: str
+    admin_email: str
+    plan: Plan = Plan.FREE
+    placement: str = DEFAULT_PLACEMENT
+    requests_per_minute: int | None = None
+
+    def __post_init__(self) -> None:
+        if not SLUG_PATTERN.fullmatch(self.slug):
+            raise InvalidTenant(
+                "slug: 2 to 40 lower-case letters, digits and hyphens, beginning with a letter and ending"
+                " with a letter or digit."
+            )
+        if not 1 <= len(self.name) <= 200 or not self.name.isprintable() or not self.name.strip():
+            raise InvalidTenant("name: 1 to 200 printable characters.")
+        if self.requests_per_minute is not None and not 1 <= self.requests_per_minute <= MAX_PER_MINUTE:
+            raise InvalidTenant(f"requests_per_minute: 1 to {MAX_PER_MINUTE}.")
+        try:
+            # `test_environment` lets the reserved domain .test pass, which cannot receive mail anyway.
+            validate_email(self.admin_email, check_deliverability=False, test_environment=True)
+        except EmailNotValidError as error:
+            raise InvalidTenant(f"admin_email: {error}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class TenantCredentials:
+    """What the first person of a tenant needs. Shown once: only hashes are stored."""
+
+    tenant_id: UUID
+    tenant: str
+    email: str
+    password: str
+    api_key: str
+
+
+Save = Callable[[TenantCredentials], None]
+# Writes what is to be kept of the change, in the change's own transaction.
+Record = Callable[[AsyncSession, UUID], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class CreationTools:
+    """What making a tenant needs; `live` says whether its API keys are `live` or `test`."""
+
+    owners: OwnerDatabases
+    hasher: PasswordHasher
+    key_hasher: PasswordHasher
+    api_key_prefix: str
+    live: bool
+
+
+class Creation:
+    """The steps that make one tenant. Each may run twice."""
+
+    def __init__(
+        self,
+        tools: CreationTools,
+        tenant_id: UUID,
+        new: NewTenant,
+        *,
+        save: Save | None,
+        password: str | None = None,
+    ) -> None:
+        self._tools = tools
+        self._tenant_id = tenant_id
+        self._schema = tenant_schema(tenant_id)
+        self._new = new
+        self._save = save
+        self._password = password
+        self.credentials: TenantCredentials | None = None
+
+    def steps(self) -> list[Step]:
+        return [
+            Step("schema", self._make_schema),
+            Step("roles", self._make_roles),
+            Step("limits", self._set_limits),
+            Step("admin", self._make_admin),
+            Step("activate", self._activate),
+        ]
+
+    def finished(self) -> TenantCredentials:
+        if self.credentials is None:
+            raise RuntimeError("a creation from its first step makes credentials")
+        return self.credentials
+
+    async def _make_schema(self, registry: AsyncConnection) -> None:
+        if self._new.placement == DEFAULT_PLACEMENT:
+            await create_schema(registry, self._schema)
+        else:
+            async with self._tools.owners.of(self._new.placement).begin() as placed:
+                await create_schema(placed, self._schema)
+        await registry.execute(
+            update(Tenant).where(Tenant.id == self._tenant_id).values(revision=head_revision("tenant"))
+        )
+
+    async def _make_roles(self, registry: AsyncConnection) -> None:
+        async with self._session(registry) as session:
+            await create_default_policies(session)
+
+    async def _set_limits(self, registry: AsyncConnection) -> None:
+        """The plan decides; only what differs from it is a row."""
+        if self._new.requests_per_minute is not None:
+            async with AsyncSession(registry) as session:
+                await override_tenant_limit(session, self._tenant_id, self._new.requests_per_minute)
+
+    async def _make_admin(self, registry: AsyncConnection) -> None:
+        tools, key_id = self._tools, new_id()
+        password = self._password or secrets.token_urlsafe(GENERATED_PASSWORD_BYTES)
+        key = auth.new_api_key(
+            tools.api_key_prefix, live=tools.live, tenant_id=self._tenant_id, key_id=key_id
+        )
+        password_hash, secret_hash = await asyncio.gather(
+            tools.hasher.hash(password), tools.key_hasher.hash(key.secret)
+        )
+        credentials = TenantCredentials(
+            self._tenant_id, self._new.slug, self._new.admin_email, password, key.plaintext
+        )
+        async with self._session(registry) as session:
+            admin = await users.put_user(
+                session, email=self._new.admin_email, role=ADMIN, password_hash=password_hash
+            )
+            # Of an attempt whose credentials nobody got to see.
+            await auth.delete_api_keys(session, name=FIRST_KEY)
+            await auth.add_api_key(
+                session,
+                key_id=key_id,
+                name=FIRST_KEY,
+                display_prefix=key.display_prefix,
+                secret_hash=secret_hash,
+                role=ADMIN,
+                created_by=admin.id,
+            )
+            if self._save is not None:
+                self._save(credentials)
+        self.credentials = credentials
+
+    async def _activate(self, registry: AsyncConnection) -> None:
+        await registry.execute(
+            update(Tenant)
+            .where(Tenant.id == self._tenant_id)
+            .values(state=TenantState.ACTIVE, state_changed_at=func.now(), epoch=Tenant.epoch + 1)
+        )
+
+    @asynccontextmanager
+    async def _session(self, registry: AsyncConnection) -> AsyncIterator[AsyncSession]:
+        owners, placement = self._tools.owners, self._new.placement
+        async with (
+            in_schema(owners, registry, placement, self._schema) as placed,
+            AsyncSession(placed, expire_on_commit=False) as session,
+        ):
+            yield session
+            await session.flush()
+
+
+async def find_tenant(connection: AsyncConnection, tenant_id: UUID) -> Row[Any]:
+    """The registry row. Raises TenantNotFound."""
+    async with connection.begin():
+        row = (await connection.execute(select(Tenant.__table__).where(Tenant.id == tenant_id))).one_or_none()
+    if row is None:
+        raise TenantNotFound
+    return row

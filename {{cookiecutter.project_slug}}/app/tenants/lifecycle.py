@@ -1,0 +1,169 @@
+"""What happens to a tenant after onboarding: suspended, resumed, given another plan or tier, deleted.
+
+Each change raises the tenant's epoch in its own transaction and publishes it after the commit, so running
+processes act on it with the tenant's next request.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+from sqlalchemy import CursorResult, func, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+
+from app.core.context import DEFAULT_PLACEMENT, tenant_schema
+from app.core.database import utc_now
+from app.core.epochs import epoch_key, publish_epoch
+from app.tenants import operations
+from app.tenants.creation import Record, find_tenant
+from app.tenants.errors import TenantNotFound, TenantStateConflict
+from app.tenants.models import Isolation, Plan, Tenant, TenantState
+from app.tenants.operations import tenant_locked
+from app.tenants.placements import OwnerDatabases
+from app.tenants.schema import give_login, take_login
+
+LIVING: Final = (TenantState.ACTIVE, TenantState.SUSPENDED)
+
+log = structlog.get_logger(__name__)
+
+
+class Lifecycle:
+    """Changes with the logins that own the databases. Raises TenantNotFound for an unknown id."""
+
+    def __init__(self, owners: OwnerDatabases, redis: Redis, *, secret_key: str, grace_days: int) -> None:
+        self._owners = owners
+        self._redis = redis
+        self._secret_key = secret_key
+        self._grace = timedelta(days=grace_days)
+
+    async def suspend(self, tenant_id: UUID, *, record: Record | None = None) -> None:
+        """Refuse the tenant's requests from the next one on. Raises TenantStateConflict."""
+        await self._change(
+            tenant_id,
+            {"state": TenantState.SUSPENDED, "state_changed_at": func.now()},
+            allowed=(TenantState.ACTIVE,),
+            record=record,
+        )
+
+    async def resume(self, tenant_id: UUID, *, record: Record | None = None) -> None:
+        """Serve a suspended tenant again. Raises TenantStateConflict."""
+        await self._change(
+            tenant_id,
+            {"state": TenantState.ACTIVE, "state_changed_at": func.now()},
+            allowed=(TenantState.SUSPENDED,),
+            record=record,
+        )
+
+    async def change_plan(self, tenant_id: UUID, plan: Plan, *, record: Record | None = None) -> None:
+        """Other limits from the next request on. Raises TenantStateConflict."""
+        await self._change(tenant_id, {"plan": plan}, allowed=LIVING, record=record)
+
+    async def rename(self, tenant_id: UUID, name: str, *, record: Record | None = None) -> None:
+        """Another display name; the slug, by which people log in, stays. Raises TenantStateConflict."""
+        await self._change(tenant_id, {"name": name}, allowed=LIVING, record=record)
+
+    async def isolate(self, tenant_id: UUID, isolation: Isolation, *, record: Record | None = None) -> None:
+        """Move the tenant to the tier with a login and pool of its own, or back. Safe to repeat.
+
+        Open transactions of the other tier end as they began; new ones of it are refused by the database.
+        Raises TenantStateConflict, OperationInProgress.
+        """
+        async with tenant_locked(self._owners.registry, tenant_id) as connection:
+            tenant = await find_tenant(connection, tenant_id)
+            schema = tenant_schema(tenant_id)
+            if tenant.placement != DEFAULT_PLACEMENT:
+                async with self._owners.of(tenant.placement).begin() as placed:
+                    await self._set_tier(placed, schema, isolation)
+            async with connection.begin():
+                if tenant.placement == DEFAULT_PLACEMENT:
+                    await self._set_tier(connection, schema, isolation)
+                epoch = await self._update(
+                    connection, tenant_id, {"isolation": isolation}, allowed=LIVING, record=record
+                )
+        await self._publish(tenant_id, epoch)
+
+    async def schedule_deletion(self, tenant_id: UUID, *, record: Record | None = None) -> datetime:
+        """Refuse the tenant's requests and keep its data for the grace; returns when that ends.
+
+        Raises TenantStateConflict.
+        """
+        purge_after = utc_now() + self._grace
+        await self._change(
+            tenant_id,
+            {"state": TenantState.DELETING, "state_changed_at": func.now(), "purge_after": purge_after},
+            allowed=LIVING,
+            record=record,
+        )
+        return purge_after
+
+    async def restore(self, tenant_id: UUID, *, record: Record | None = None) -> None:
+        """Take a deletion back during the grace. Raises TenantStateConflict, OperationInProgress."""
+        async with tenant_locked(self._owners.registry, tenant_id) as connection, connection.begin():
+            # A purge that has begun cannot be taken back.
+            if await operations.unfinished(connection, tenant_id) is not None:
+                raise TenantStateConflict("Its purge has begun.")
+            epoch = await self._update(
+                connection,
+                tenant_id,
+                {"state": TenantState.ACTIVE, "state_changed_at": func.now(), "purge_after": None},
+                allowed=(TenantState.DELETING,),
+                record=record,
+            )
+        await self._publish(tenant_id, epoch)
+
+    async def _set_tier(self, connection: AsyncConnection, schema: str, isolation: Isolation) -> None:
+        if isolation is Isolation.DEDICATED:
+            await give_login(connection, schema, self._secret_key)
+        else:
+            await take_login(connection, schema)
+
+    async def _change(
+        self,
+        tenant_id: UUID,
+        values: Mapping[str, Any],
+        *,
+        allowed: Sequence[TenantState],
+        record: Record | None,
+    ) -> None:
+        async with self._owners.registry.begin() as connection:
+            epoch = await self._update(connection, tenant_id, values, allowed=allowed, record=record)
+        await self._publish(tenant_id, epoch)
+
+    async def _update(
+        self,
+        connection: AsyncConnection,
+        tenant_id: UUID,
+        values: Mapping[str, Any],
+        *,
+        allowed: Sequence[TenantState],
+        record: Record | None,
+    ) -> int:
+        """One conditional statement, so that two changes at once cannot both pass the check."""
+        result: CursorResult[Any] = await connection.execute(
+            update(Tenant)
+            .where(Tenant.id == tenant_id, Tenant.state.in_(allowed))
+            .values(**values, epoch=Tenant.epoch + 1, updated_at=func.now())
+            .returning(Tenant.epoch)
+        )
+        epoch: int | None = result.scalar_one_or_none()
+        if epoch is None:
+            state = await connection.scalar(select(Tenant.state).where(Tenant.id == tenant_id))
+            if state is None:
+                raise TenantNotFound
+            raise TenantStateConflict(f"It is {state}; that needs {' or '.join(allowed)}.")
+        if record is not None:
+            async with AsyncSession(connection, expire_on_commit=False) as session:
+                await record(session, tenant_id)
+                await session.flush()
+        return epoch
+
+    async def _publish(self, tenant_id: UUID, epoch: int) -> None:
+        """Without Redis the change acts when copies in memory expire, seconds later."""
+        try:
+            await publish_epoch(self._redis, tenant_id, epoch)
+        except (RedisError, OSError) as error:
+            log.warning("epoch_not_published", key=epoch_key(tenant_id), error=type(error).__name__)

@@ -1,0 +1,171 @@
+"""Deletes a tenant for good, in recorded steps, and proves that nothing of it is left."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import UUID
+
+from redis.asyncio import Redis
+from sqlalchemy import Row, delete, func, select, text, update
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+
+from app.core.context import DEFAULT_PLACEMENT, tenant_schema
+from app.core.database import utc_now
+from app.core.routing import PLATFORM_SCHEMA
+from app.tenants import operations
+from app.tenants.creation import Record, find_tenant
+from app.tenants.errors import TenantStateConflict
+from app.tenants.models import OperationKind, Tenant, TenantOperation, TenantState
+from app.tenants.operations import OperationRef, Step, tenant_locked
+from app.tenants.placements import OwnerDatabases
+from app.tenants.schema import drop_schema, exists
+
+# What is kept of a purged tenant: that it was, and what operators did to it.
+KEPT_TABLES: Final = frozenset({"tenants", "operator_actions"})
+
+
+@dataclass(frozen=True, slots=True)
+class Remains:
+    """What is left of a tenant, counted where it could be."""
+
+    schemas: int
+    roles: int
+    rows: Mapping[str, int]
+    cache_keys: int
+
+    @property
+    def none(self) -> bool:
+        return not (self.schemas or self.roles or any(self.rows.values()) or self.cache_keys)
+
+
+class Purge:
+    """Purges with the logins that own the databases."""
+
+    def __init__(self, owners: OwnerDatabases, redis: Redis) -> None:
+        self._owners = owners
+        self._redis = redis
+
+    async def due(self) -> Sequence[UUID]:
+        """The tenants whose grace is over; among them those whose purge was interrupted."""
+        query = select(Tenant.id).where(
+            Tenant.state == TenantState.DELETING, Tenant.purge_after <= func.now()
+        )
+        async with self._owners.registry.connect() as connection:
+            return (await connection.scalars(query.order_by(Tenant.purge_after))).all()
+
+    async def run(
+        self, tenant_id: UUID, *, before_grace_ends: bool = False, record: Record | None = None
+    ) -> Remains:
+        """Delete schema, role, rows and cached keys; resumes where it was interrupted.
+
+        Returns what a search finds afterwards, which should be nothing. Only the registry row stays, without
+        a name and with its slug given back. Raises TenantNotFound, TenantStateConflict, OperationInProgress.
+        """
+        async with tenant_locked(self._owners.registry, tenant_id) as connection:
+            tenant = await find_tenant(connection, tenant_id)
+            if tenant.state != TenantState.DELETED:
+                operation = await self._begin(
+                    connection, tenant, before_grace_ends=before_grace_ends, record=record
+                )
+                await operations.run(connection, operation, self._steps(tenant))
+            async with connection.begin():
+                await connection.execute(
+                    delete(TenantOperation).where(TenantOperation.tenant_id == tenant_id)
+                )
+        return await self.remains(tenant_id, tenant.placement)
+
+    async def remains(self, tenant_id: UUID, placement: str) -> Remains:
+        """Search the databases and Redis for anything that belongs to a tenant, but its registry row."""
+        schema, schemas, roles = tenant_schema(tenant_id), 0, 0
+        for name in {DEFAULT_PLACEMENT, placement}:
+            engine = self._owners.registry if name == DEFAULT_PLACEMENT else self._owners.of(name)
+            async with engine.connect() as placed:
+                schemas += int(await exists(placed, schema))
+                query = text("SELECT count(*) FROM pg_roles WHERE rolname = :name")
+                roles += int(await placed.scalar(query, {"name": schema}) or 0)
+        async with self._owners.registry.connect() as connection:
+            rows = {
+                table: await _count(connection, table, tenant_id)
+                for table in await _tables_with_tenants(connection)
+            }
+        keys = [key async for key in self._keys(tenant_id)]
+        return Remains(schemas, roles, rows, len(keys))
+
+    async def _begin(
+        self, connection: AsyncConnection, tenant: Row[Any], *, before_grace_ends: bool, record: Record | None
+    ) -> OperationRef:
+        async with connection.begin():
+            operation = await operations.unfinished(connection, tenant.id)
+            if operation is not None and operation.kind != OperationKind.PURGE:
+                raise TenantStateConflict(f"Its {operation.kind} is unfinished; resume or cancel that first.")
+            if operation is not None:
+                return operation
+            if tenant.state != TenantState.DELETING:
+                raise TenantStateConflict("Delete it first; its data is then kept for the grace.")
+            if not before_grace_ends and (tenant.purge_after is None or tenant.purge_after > utc_now()):
+                raise TenantStateConflict(f"Its grace ends at {tenant.purge_after}.")
+            if record is not None:
+                async with AsyncSession(connection) as session:
+                    await record(session, tenant.id)
+                    await session.flush()
+            return await operations.start(
+                connection, tenant.id, OperationKind.PURGE, first_step="schema", parameters={}
+            )
+
+    def _steps(self, tenant: Row[Any]) -> list[Step]:
+        schema = tenant_schema(tenant.id)
+
+        async def drop(registry: AsyncConnection) -> None:
+            if tenant.placement != DEFAULT_PLACEMENT:
+                async with self._owners.of(tenant.placement).begin() as placed:
+                    await drop_schema(placed, schema)
+            await drop_schema(registry, schema)
+
+        async def delete_rows(registry: AsyncConnection) -> None:
+            for table in await _tables_with_tenants(registry):
+                if table != TenantOperation.__tablename__:
+                    await registry.execute(
+                        text(f"DELETE FROM {PLATFORM_SCHEMA}.{table} WHERE tenant_id = :id"),  # noqa: S608
+                        {"id": tenant.id},
+                    )
+
+        async def forget(_registry: AsyncConnection) -> None:
+            async for key in self._keys(tenant.id):
+                await self._redis.delete(key)
+
+        async def close(registry: AsyncConnection) -> None:
+            await registry.execute(
+                update(Tenant)
+                .where(Tenant.id == tenant.id)
+                .values(
+                    state=TenantState.DELETED,
+                    slug=f"deleted-{tenant.id.hex}",
+                    name="deleted",
+                    revision=None,
+                    purge_after=None,
+                    state_changed_at=func.now(),
+                    epoch=Tenant.epoch + 1,
+                )
+            )
+
+        return [Step("schema", drop), Step("rows", delete_rows), Step("cache", forget), Step("close", close)]
+
+    def _keys(self, tenant_id: UUID) -> AsyncIterator[bytes]:
+        keys: AsyncIterator[bytes] = self._redis.scan_iter(match=f"*{tenant_id.hex}*", count=1000)
+        return keys
+
+
+async def _count(connection: AsyncConnection, table: str, tenant_id: UUID) -> int:
+    query = text(f"SELECT count(*) FROM {PLATFORM_SCHEMA}.{table} WHERE tenant_id = :id")  # noqa: S608
+    return int(await connection.scalar(query, {"id": tenant_id}) or 0)
+
+
+async def _tables_with_tenants(connection: AsyncConnection) -> list[str]:
+    """Every platform table with rows of tenants, but those that are kept; found in the catalog."""
+    query = text(
+        "SELECT c.relname FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid"
+        " WHERE c.relnamespace = CAST(:schema AS regnamespace) AND c.relkind IN ('r', 'p')"
+        " AND NOT c.relispartition AND a.attname = 'tenant_id' AND NOT a.attisdropped ORDER BY 1"
+    )
+    names = (await connection.scalars(query, {"schema": PLATFORM_SCHEMA})).all()
+    return [name for name in names if name not in KEPT_TABLES]

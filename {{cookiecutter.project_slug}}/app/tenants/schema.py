@@ -1,0 +1,155 @@
+"""A tenant's schema and role in its database: made, taken apart, given a login of its own."""
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import cache
+
+import asyncpg
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.core.context import DEFAULT_PLACEMENT
+from app.core.migrations import GOLDEN_TENANT_SCRIPT
+from app.core.provisioning import RUNTIME_ROLE, scram_verifier
+from app.core.routing import SCHEMA_PATTERN, RoutingError
+from app.tenants.errors import SchemaChangeFailed
+from app.tenants.isolation import tenant_login_password
+from app.tenants.placements import OwnerDatabases
+
+
+async def create_schema(connection: AsyncConnection, schema: str) -> None:
+    """Role, schema, grants and tables in one message; leaves search_path in the new schema.
+
+    The role owns nothing: it may read and write rows, and the owner login alone may change tables. Does
+    nothing where the schema stands, because it was made whole or not at all.
+    """
+    _refuse_foreign(schema)
+    if await exists(connection, schema):
+        await connection.execute(text(f"SET LOCAL search_path TO {schema}"))
+        return
+    await _send(
+        connection,
+        f"""
+        {_create_role(schema)}
+        GRANT {schema} TO {RUNTIME_ROLE};
+        CREATE SCHEMA {schema};
+        GRANT USAGE ON SCHEMA {schema} TO {schema};
+        ALTER DEFAULT PRIVILEGES IN SCHEMA {schema}
+            GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO {schema};
+        SET LOCAL search_path TO {schema};
+        {_golden_script()}
+        """,
+    )
+
+
+async def drop_schema(connection: AsyncConnection, schema: str) -> None:
+    """Schema, tables, rows and role, as far as they exist."""
+    _refuse_foreign(schema)
+    database = await _quoted_database(connection)
+    # A role that has rights elsewhere (in another database of the same cluster) is left standing.
+    await _send(
+        connection,
+        f"""
+        DROP SCHEMA IF EXISTS {schema} CASCADE;
+        DO $$ BEGIN
+            REVOKE CONNECT ON DATABASE {database} FROM {schema};
+            DROP ROLE {schema};
+        EXCEPTION WHEN undefined_object OR dependent_objects_still_exist THEN NULL;
+        END $$;
+        """,
+    )
+
+
+async def exists(connection: AsyncConnection, schema: str) -> bool:
+    """True when the schema stands in this database."""
+    found = await connection.scalar(text("SELECT to_regnamespace(:schema) IS NOT NULL"), {"schema": schema})
+    return bool(found)
+
+
+async def give_login(connection: AsyncConnection, schema: str, secret_key: str) -> None:
+    """Let the role log in itself, and the shared login no longer take it (the dedicated tier).
+
+    Its connections find its tables by themselves and end their transactions when these hang.
+    """
+    _refuse_foreign(schema)
+    database = await _quoted_database(connection)
+    verifier = scram_verifier(tenant_login_password(schema, secret_key))
+    await _send(
+        connection,
+        f"""
+        ALTER ROLE {schema} LOGIN PASSWORD '{verifier}';
+        GRANT CONNECT ON DATABASE {database} TO {schema};
+        REVOKE {schema} FROM {RUNTIME_ROLE};
+        """,
+    )
+
+
+async def take_login(connection: AsyncConnection, schema: str) -> None:
+    """Back to the pooled tier: no login, and the shared one may take the role."""
+    _refuse_foreign(schema)
+    database = await _quoted_database(connection)
+    await _send(
+        connection,
+        f"""
+        ALTER ROLE {schema} NOLOGIN PASSWORD NULL;
+        REVOKE CONNECT ON DATABASE {database} FROM {schema};
+        GRANT {schema} TO {RUNTIME_ROLE};
+        """,
+    )
+
+
+@asynccontextmanager
+async def in_schema(
+    owners: OwnerDatabases, registry: AsyncConnection, placement: str, schema: str
+) -> AsyncIterator[AsyncConnection]:
+    """A transaction of the owner in a tenant's database, its search_path in the tenant's schema.
+
+    On the default placement it is the caller's own transaction, so that both end together.
+    """
+    _refuse_foreign(schema)
+    if placement == DEFAULT_PLACEMENT:
+        await registry.execute(text(f"SET LOCAL search_path TO {schema}"))
+        yield registry
+        return
+    async with owners.of(placement).begin() as connection:
+        await connection.execute(text(f"SET LOCAL search_path TO {schema}"))
+        yield connection
+
+
+async def _quoted_database(connection: AsyncConnection) -> str:
+    return str(await connection.scalar(text("SELECT quote_ident(current_database())")))
+
+
+def _create_role(schema: str) -> str:
+    """Roles belong to the cluster: another database of it may have made this one."""
+    return (
+        f"DO $$ BEGIN CREATE ROLE {schema} NOLOGIN NOINHERIT;"
+        " EXCEPTION WHEN duplicate_object THEN NULL; END $$;"
+    )
+
+
+@cache
+def _golden_script() -> str:
+    return re.sub(r"^--.*\n", "", GOLDEN_TENANT_SCRIPT.read_text(), flags=re.MULTILINE)
+
+
+def _refuse_foreign(schema: str) -> None:
+    """The name is written into SQL, so it must be one that this service makes."""
+    if not SCHEMA_PATTERN.fullmatch(schema):
+        raise RoutingError(f"not a tenant schema: {schema!r}")
+
+
+async def _send(connection: AsyncConnection, script: str) -> None:
+    """One message through the simple query protocol.
+
+    SQLAlchemy tells the driver to begin with the first statement it is given, so the caller has run one.
+    Raises SchemaChangeFailed with the server's reason.
+    """
+    raw = await connection.get_raw_connection()
+    if raw.driver_connection is None:
+        raise RoutingError("the connection was closed")
+    try:
+        await raw.driver_connection.execute(script)
+    except asyncpg.PostgresError as error:
+        raise SchemaChangeFailed(str(error).partition("\n")[0]) from error
