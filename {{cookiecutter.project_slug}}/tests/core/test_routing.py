@@ -1,7 +1,6 @@
 """Transactions go to their tenant or nowhere: the contract with asyncpg, and the leak proof."""
 
 import asyncio
-import random
 import uuid
 from typing import Any
 
@@ -120,47 +119,6 @@ async def test_cancelled_transactions_leave_the_next_tenant_alone(
         other = twins[(attempt + 1) % 2]
         async with database.tenant(other) as session:
             assert await whoami(session) == (other, other, other)
-
-
-@pytest.mark.parametrize("pool_size", [1, 4])
-async def test_concurrent_mixed_requests_never_cross(
-    database_urls: DatabaseURLs, twins: tuple[str, str], pool_size: int
-) -> None:
-    database = Database(database_urls.runtime, pool_size=pool_size, pool_timeout_seconds=60)
-    chance = random.Random(20261124)
-    leaks: list[tuple[str, tuple[str, str, str]]] = []
-
-    async def request(schema: str, kind: str) -> None:
-        try:
-            async with asyncio.timeout(0.003 if kind == "cancel" else 60), database.tenant(schema) as session:
-                seen = await whoami(session)
-                if seen != (schema, schema, schema):
-                    leaks.append((schema, seen))
-                if kind == "savepoint":
-                    async with session.begin_nested():
-                        session.add(Resource(name=schema, data={}))
-                elif kind == "rollback":
-                    session.add(Resource(name=schema, data={}))
-                    await session.flush()
-                    raise ZeroDivisionError
-                elif kind == "fail":
-                    await session.execute(text("SELECT 1 / 0"))
-                seen = await whoami(session)
-                if seen != (schema, schema, schema):
-                    leaks.append((schema, seen))
-        except (ZeroDivisionError, TimeoutError, DBAPIError):
-            pass
-
-    kinds = ("read", "savepoint", "rollback", "fail", "cancel")
-    try:
-        await asyncio.gather(*(request(chance.choice(twins), chance.choice(kinds)) for _ in range(600)))
-        assert leaks == []
-        for schema in twins:
-            async with database.tenant(schema) as session:
-                names = set(await session.scalars(text("SELECT DISTINCT name FROM resources")))
-            assert names == {schema}
-    finally:
-        await database.close()
 
 
 async def test_begin_role_and_path_travel_in_one_message(

@@ -1,8 +1,8 @@
-"""The attacks of docs/tenancy.md: each tries its goal from inside a tenant's transaction and says whether it got it."""
+"""The attacks of docs/tenancy.md: each runs inside a tenant's transaction and says if it got its goal."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from app.core.provisioning import RUNTIME_ROLE
 
 SHARED_ID = "00000000-0000-0000-0000-000000000007"
 CHANNEL = "attack"
+DELIVERY_SECONDS = 0.2
 # What a server answers to an attack that it withstands. Anything else is a fault of the test.
 REFUSALS = (
     asyncpg.InsufficientPrivilegeError,
@@ -27,19 +28,24 @@ REFUSALS = (
 
 
 async def driver_of(session: AsyncSession) -> Any:
-    """The driver's own connection, on which several statements may stand in one message."""
+    """The driver's own connection, on which several statements may stand in one message.
+
+    SQLAlchemy sends BEGIN, and the route with it, before its first statement.
+    """
+    await session.execute(text("SELECT 1"))
     raw = await (await session.connection()).get_raw_connection()
     return raw.driver_connection
 
 
 @dataclass(frozen=True, slots=True)
 class Arena:
-    """An attacker in a tier, and a victim that is served from `victims_pool`."""
+    """An attacker in a tier, and a pooled victim, who has the next transaction when they share a pool."""
 
     attacker: str
     victim: str
     database: Database
     victims_pool: Database
+    shares_pool: bool = False
 
     @asynccontextmanager
     async def attacking(self) -> AsyncIterator[Any]:
@@ -50,6 +56,22 @@ class Arena:
     async def victims_session(self) -> AsyncIterator[Any]:
         async with self.victims_pool.tenant(self.victim) as session:
             yield await driver_of(session)
+
+
+@dataclass(frozen=True, slots=True)
+class SuperuserArena(Arena):
+    """For the control: the attacker is a superuser, whom nothing withstands."""
+
+    superuser_url: str = ""
+
+    @asynccontextmanager
+    async def attacking(self) -> AsyncIterator[Any]:
+        connection = await asyncpg.connect(self.superuser_url)
+        try:
+            await connection.execute(f"BEGIN; SET LOCAL search_path TO {self.attacker}")
+            yield connection
+        finally:
+            await connection.close()
 
 
 Run = Callable[[Arena, Any], Awaitable[bool]]
@@ -67,6 +89,21 @@ class Attack:
     own_database: bool
     # Whether it must succeed for a superuser, which shows that an attack that fails is not just broken.
     works_for_superuser: bool = True
+    # Whether the goal was reached shows only when the attacker's transaction has ended.
+    afterwards: Callable[[Arena], Awaitable[bool]] | None = None
+
+    async def succeeds(self, arena: Arena) -> bool:
+        """Try it, and undo what it did where it can be undone."""
+        try:
+            async with arena.attacking() as connection:
+                try:
+                    reached = await self.run(arena, connection)
+                finally:
+                    if connection.is_in_transaction():
+                        await connection.execute("ROLLBACK")
+        except REFUSALS:
+            return False
+        return await self.afterwards(arena) if self.afterwards else reached
 
 
 def sql(*statements: str, gets: str | None = None) -> Run:
@@ -92,7 +129,7 @@ async def read_statement_of_another_session(arena: Arena, connection: Any) -> bo
         )
 
 
-async def after_reset_role(arena: Arena, connection: Any) -> bool:
+async def read_statement_after_reset_role(arena: Arena, connection: Any) -> bool:
     await connection.execute("RESET ROLE")
     return await read_statement_of_another_session(arena, connection)
 
@@ -109,46 +146,43 @@ async def see_locks(arena: Arena, connection: Any) -> bool:
 
 async def end_another_session(arena: Arena, connection: Any) -> bool:
     await connection.execute("RESET ROLE")
-    try:
+    with suppress(asyncpg.AdminShutdownError, asyncpg.ConnectionDoesNotExistError, DBAPIError):
         async with arena.victims_session() as bystander:
-            if not await connection.fetchval(
-                "SELECT pg_terminate_backend($1, 5000)", bystander.get_server_pid()
-            ):
+            pid = bystander.get_server_pid()
+            # Waits until it is gone, for five seconds at most.
+            if not await connection.fetchval("SELECT pg_terminate_backend($1, 5000)", pid):
                 return False
             await bystander.fetchval("SELECT 1")
-    except (
-        asyncpg.AdminShutdownError,
-        asyncpg.ConnectionDoesNotExistError,
-        asyncpg.InterfaceError,
-        DBAPIError,
-    ):
-        return True
-    return False
+    return not await connection.fetchval("SELECT count(*) FROM pg_stat_activity WHERE pid = $1", pid)
 
 
 async def forge_notification(arena: Arena, connection: Any) -> bool:
-    heard: list[str] = []
-    async with arena.victims_session() as bystander:
-        await bystander.add_listener(CHANNEL, lambda *message: heard.append(message[-1]))
-        await bystander.execute("COMMIT")
+    async with arena.victims_session() as bystander, listening(bystander) as heard:
         await connection.fetchval(f"SELECT pg_notify('{CHANNEL}', 'forged')")
         await connection.execute("COMMIT")
-        await asyncio.sleep(0.2)
-        await bystander.reset_query_of_listener() if False else await bystander.execute(f"UNLISTEN {CHANNEL}")
-        bystander._listeners.clear()
+        await asyncio.sleep(DELIVERY_SECONDS)
     return heard == ["forged"]
 
 
 async def overhear_notification(arena: Arena, connection: Any) -> bool:
-    heard: list[str] = []
-    await connection.add_listener(CHANNEL, lambda *message: heard.append(message[-1]))
-    await connection.execute("COMMIT")
-    async with arena.victims_session() as bystander:
+    async with listening(connection) as heard, arena.victims_session() as bystander:
         await bystander.execute(f"NOTIFY {CHANNEL}, 'secret'; COMMIT")
-        await asyncio.sleep(0.2)
-    await connection.execute(f"UNLISTEN {CHANNEL}")
-    connection._listeners.clear()
+        await asyncio.sleep(DELIVERY_SECONDS)
     return heard == ["secret"]
+
+
+@asynccontextmanager
+async def listening(connection: Any) -> AsyncIterator[list[str]]:
+    """What arrives while the block runs; listening begins with a commit."""
+    heard: list[str] = []
+
+    def hear(*message: str) -> None:
+        heard.append(message[-1])
+
+    await connection.add_listener(CHANNEL, hear)
+    await connection.execute("COMMIT")
+    yield heard
+    await connection.remove_listener(CHANNEL, hear)
 
 
 def block_migrations(*, for_the_session: bool) -> Run:
@@ -163,26 +197,24 @@ def block_migrations(*, for_the_session: bool) -> Run:
     return run
 
 
-async def poison_connection(arena: Arena, connection: Any) -> bool:
-    """Sent with the attacker's last statement; it outlives the transaction, and the pool keeps it."""
+async def poison_connection(_arena: Arena, connection: Any) -> bool:
+    """Outlives the transaction: the pool keeps the connection."""
     await connection.execute("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY; COMMIT")
     return True
 
 
-async def victim_can_write(arena: Arena) -> bool:
+async def next_tenant_cannot_write(arena: Arena) -> bool:
+    pool = arena.database if arena.shares_pool else arena.victims_pool
     try:
-        async with arena.victims_pool.tenant(arena.victim) as session:
-            await session.execute(
-                text(f"UPDATE resources SET version = version + 1 WHERE id = '{SHARED_ID}'")
-            )
-    except DBAPIError:
-        return False
-    return True
+        async with pool.tenant(arena.victim) as session:
+            await session.execute(text("UPDATE resources SET version = version + 1"))
+    except DBAPIError as error:
+        return "read-only" in str(error)
+    return False
 
 
-VALUE, EXPRESSION, STATEMENTS = "value", "expression", "statements"
+VALUE, EXPRESSION, STATEMENTS = "a value", "an expression", "statements"
 READ_VICTIM = "SELECT name FROM {victim}.resources LIMIT 1"
-WITHSTOOD, NOT_WITHSTOOD = True, False
 
 ATTACKS = (
     Attack(VALUE, "Another tenant's id in a request", sql(
@@ -196,7 +228,8 @@ ATTACKS = (
     Attack(EXPRESSION, "The qualified name of another tenant's table", sql(
         READ_VICTIM, gets="{victim}"), True, True, True),
     Attack(EXPRESSION, "UNION with another tenant's table", sql(
-        "SELECT name FROM resources WHERE name = '' UNION " + READ_VICTIM, gets="{victim}"), True, True, True),
+        "SELECT name FROM resources WHERE name = '' UNION " + READ_VICTIM, gets="{victim}"),
+        True, True, True),
     Attack(EXPRESSION, "The qualified name of a shared table", sql(
         "SELECT count(*) FROM platform.tenants"), True, True, True),
     Attack(EXPRESSION, "`set_config` of the role, for the queries that follow", sql(
@@ -229,7 +262,8 @@ ATTACKS = (
     Attack(STATEMENTS, "`SET SESSION AUTHORIZATION` to another tenant", sql(
         "SET SESSION AUTHORIZATION {victim}", READ_VICTIM, gets="{victim}"), True, True, True),
     Attack(STATEMENTS, "`search_path` to another tenant's schema", sql(
-        "SET search_path TO {victim}", "SELECT name FROM resources LIMIT 1", gets="{victim}"), True, True, True),
+        "SET search_path TO {victim}", "SELECT name FROM resources LIMIT 1", gets="{victim}"),
+        True, True, True),
     Attack(STATEMENTS, "A temporary table in place of the tenant's", sql(
         "CREATE TEMP TABLE resources (id int)"), True, True, True),
     Attack(STATEMENTS, "A function in place of a built-in one", sql(
@@ -240,7 +274,8 @@ ATTACKS = (
     Attack(STATEMENTS, "A schema of its own", sql("CREATE SCHEMA mine"), True, True, True),
     Attack(STATEMENTS, "History rewritten in the audit log", sql(
         "UPDATE audit_logs SET action = 'x'"), True, True, True),
-    Attack(STATEMENTS, "`COPY` to a program", sql("COPY (SELECT 1) TO PROGRAM 'true'"), True, True, True),
+    Attack(STATEMENTS, "`COPY` to a program", sql(
+        "COPY (SELECT 1) TO PROGRAM 'cat > /dev/null'"), True, True, True),
     Attack(STATEMENTS, "`COPY` from a file of the server", sql(
         "CREATE TEMP TABLE version (line text)", "COPY version FROM 'PG_VERSION'"), True, True, True),
     Attack(STATEMENTS, "An extension (`dblink`, `postgres_fdw`, …)", sql("CREATE EXTENSION citext"),
@@ -251,18 +286,17 @@ ATTACKS = (
         True, True, True),
     Attack(STATEMENTS, "The registry of tenants, after `RESET ROLE`", sql(
         "RESET ROLE", "SELECT count(*) > 0 FROM platform.tenants", gets="True"), False, True, True),
-    Attack(STATEMENTS, "Usage forged for another tenant, after `RESET ROLE`", sql(
-        "RESET ROLE",
-        "INSERT INTO platform.usage_metrics (id, occurred_at, tenant_id, subject, kind, method, route, status,"
-        " request_bytes, response_bytes, duration_us) VALUES (gen_random_uuid(), now(), gen_random_uuid(),"
-        " gen_random_uuid(), 'user', 'GET', '/', 200, 1, 1, 1)"), False, True, True),
-    Attack(STATEMENTS, "Another session's statement, after `RESET ROLE`", after_reset_role, False, True, True),
+    Attack(STATEMENTS, "Usage written for another tenant, after `RESET ROLE`", sql(
+        "RESET ROLE", "INSERT INTO platform.usage_metrics SELECT * FROM platform.usage_metrics WHERE false"),
+        False, True, True),
+    Attack(STATEMENTS, "Another session's statement, after `RESET ROLE`", read_statement_after_reset_role,
+        False, True, True),
     Attack(STATEMENTS, "Another tenant's session ended, after `RESET ROLE`", end_another_session,
         False, True, True),
     Attack(STATEMENTS, "The password of the victim's login changed", sql(
         "RESET ROLE", f"ALTER ROLE {RUNTIME_ROLE} PASSWORD 'stolen'"), False, True, True),
     Attack(STATEMENTS, "A session setting left for the next tenant on the connection", poison_connection,
-        False, True, True),
+        False, True, True, afterwards=next_tenant_cannot_write),
     Attack(STATEMENTS, "A lock of the transaction that stops migrations", block_migrations(
         for_the_session=False), False, False, True),
     Attack(STATEMENTS, "Other tenants' notifications with `LISTEN`", overhear_notification,
