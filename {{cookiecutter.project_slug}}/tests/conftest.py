@@ -26,6 +26,7 @@ from app.core.migrations import upgrade_all
 from app.core.provisioning import OWNER_ROLE, RUNTIME_ROLE, provision_database
 from app.core.settings import Settings
 from app.main import create_app
+from app.operators.service import operator_accounts_from
 from app.tenants.bootstrap import onboarding_from
 from app.tenants.creation import NewTenant, TenantCredentials
 from app.tenants.models import Plan
@@ -240,3 +241,44 @@ async def tenant(make_tenant: MakeTenant) -> TestTenant:
 async def stranger(make_tenant: MakeTenant) -> TestTenant:
     """Another tenant, to whom nothing of the first may show."""
     return await make_tenant()
+
+
+@dataclass(frozen=True, slots=True)
+class TestOperator:
+    """An operator of the platform and a client logged in as one."""
+
+    __test__ = False
+
+    id: uuid.UUID
+    email: str
+    password: str
+    client: httpx.AsyncClient
+
+    @property
+    def token(self) -> str:
+        return str(self.client.headers["Authorization"]).removeprefix("Bearer ")
+
+
+MakeOperator = Callable[[], Awaitable[TestOperator]]
+
+
+@pytest.fixture
+async def make_operator(app: FastAPI, settings: Settings) -> AsyncIterator[MakeOperator]:
+    """Make as many operators as a test needs."""
+
+    async def make() -> TestOperator:
+        email, password = f"op-{uuid.uuid4().hex[:12]}@platform.test", secrets.token_urlsafe(18)
+        operator_id = await operator_accounts_from(settings).create(email, password)
+        client = await stack.enter_async_context(client_of(app))
+        answer = await client.post("/v1/operators/login", json={"email": email, "password": password})
+        assert answer.status_code == 200, answer.text
+        client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+        return TestOperator(operator_id, email, password, client)
+
+    async with AsyncExitStack() as stack:
+        yield make
+
+
+@pytest.fixture
+async def operator(make_operator: MakeOperator) -> TestOperator:
+    return await make_operator()

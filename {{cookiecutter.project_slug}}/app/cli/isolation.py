@@ -5,27 +5,25 @@ import json
 import secrets
 import signal
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from app.core.migrations import upgrade_all
-from app.core.provisioning import OWNER_ROLE, RUNTIME_ROLE, provision_database
 from app.core.settings import Pooler, SettingsError, load_settings
 from app.tenants.errors import NoMigrationDatabase
 from app.tenants.isolation_proof import POOL_SIZES, Report, Verdict, prove_isolation
 
+if TYPE_CHECKING:
+    from app.embedded.throwaway import ThrowawayDatabase
+
 errors = Console(stderr=True, highlight=False)
 
-DATABASE = "app"
 MAX_POOL_SIZE = 64
 
 
@@ -85,8 +83,8 @@ def _parse_pools(given: str) -> list[int]:
 def _target(throwaway: bool) -> Iterator[tuple[str, str, Pooler]]:
     """The URLs of the runtime login and of the owner, and what stands before the first."""
     if throwaway:
-        with _throwaway_database() as (runtime_url, owner_url):
-            yield runtime_url, owner_url, Pooler.NONE
+        with _throwaway() as database:
+            yield database.runtime_url, database.owner_url, Pooler.NONE
         return
     settings = load_settings()
     if settings.migration_database_url is None:
@@ -99,36 +97,21 @@ def _target(throwaway: bool) -> Iterator[tuple[str, str, Pooler]]:
 
 
 @contextmanager
-def _throwaway_database() -> Iterator[tuple[str, str]]:
+def _throwaway() -> Iterator["ThrowawayDatabase"]:
     try:
         # Here, because production installs neither the server nor psutil.
-        from app.embedded import EmbeddedError, start_postgres  # noqa: PLC0415
-        from app.embedded.postgres import remove_postgres  # noqa: PLC0415
+        from app.embedded import EmbeddedError  # noqa: PLC0415
+        from app.embedded.throwaway import throwaway_database  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise SettingsError(
             f"{error.name} is not installed: --throwaway needs requirements/dev.txt."
         ) from None
     signal.signal(signal.SIGTERM, _interrupt)
-    owner_password, runtime_password = secrets.token_urlsafe(18), secrets.token_urlsafe(18)
-    with tempfile.TemporaryDirectory(prefix="isolation-proof-") as folder:
-        directory = Path(folder) / "postgres"
-        try:
-            server = start_postgres(directory, durable=False)
-            asyncio.run(
-                provision_database(
-                    server.url("postgres"),
-                    database=DATABASE,
-                    owner_password=owner_password,
-                    runtime_password=runtime_password,
-                )
-            )
-            owner_url = server.url(DATABASE, OWNER_ROLE, owner_password)
-            asyncio.run(upgrade_all(owner_url))
-            yield server.url(DATABASE, RUNTIME_ROLE, runtime_password), owner_url
-        except EmbeddedError as error:
-            raise SettingsError(str(error)) from None
-        finally:
-            remove_postgres(directory)
+    try:
+        with throwaway_database() as database:
+            yield database
+    except EmbeddedError as error:
+        raise SettingsError(str(error)) from None
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:

@@ -85,7 +85,9 @@ class Onboarding:
             await operations.run(connection, operation, creation.steps())
         return creation.finished()
 
-    async def resume(self, tenant_id: UUID, *, save: Save | None = None) -> TenantCredentials | None:
+    async def resume(
+        self, tenant_id: UUID, *, save: Save | None = None, record: Record | None = None
+    ) -> TenantCredentials | None:
         """Finish an onboarding that was interrupted; the admin gets new credentials if it had none yet.
 
         None when they were made (and saved) before. Raises TenantNotFound, NothingToResume,
@@ -94,6 +96,9 @@ class Onboarding:
         async with tenant_locked(self._owners.registry, tenant_id) as connection:
             tenant = await find_tenant(connection, tenant_id)
             operation = await operations.take_up(connection, tenant_id, OperationKind.ONBOARD)
+            if record is not None:
+                async with connection.begin(), AsyncSession(connection, expire_on_commit=False) as session:
+                    await record(session, tenant_id)
             new = NewTenant(
                 name=tenant.name,
                 slug=tenant.slug,

@@ -1,0 +1,1 @@
+"""Figures against budgets, as ratios measured in one run."""
