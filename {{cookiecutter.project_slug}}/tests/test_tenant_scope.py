@@ -74,18 +74,18 @@ def own_connections(tree: ast.AST) -> Iterator[str]:
     for node in ast.walk(tree):
         name = called(node)
         if name in MAKERS:
-            yield f"line {node.lineno}: makes {name}"  # type: ignore[attr-defined]
+            yield f"line {node.lineno}: makes {name}"
         elif name in OPENERS and isinstance(node, ast.Call) and not node.args:
             if isinstance(node.func, ast.Attribute):
                 yield f"line {node.lineno}: opens with .{name}()"
         elif name == "connect" and ast.unparse(node).startswith("asyncpg."):
-            yield f"line {node.lineno}: connects past the pool"  # type: ignore[attr-defined]
+            yield f"line {node.lineno}: connects past the pool"
 
 
 def pools(tree: ast.AST) -> Iterator[str]:
     for node in ast.walk(tree):
         if called(node) == "Database":
-            yield f"line {node.lineno}: makes a pool"  # type: ignore[attr-defined]
+            yield f"line {node.lineno}: makes a pool"
 
 
 def routes(tree: ast.AST) -> Iterator[str]:
@@ -103,7 +103,7 @@ def escaping_sql(tree: ast.AST) -> Iterator[str]:
     """SQL text that names a schema or changes the role, also where the name is put in (`{schema}.users`)."""
     for call in ast.walk(tree):
         if called(call) == "set_config":
-            yield f"line {call.lineno}: calls set_config"  # type: ignore[attr-defined]
+            yield f"line {call.lineno}: calls set_config"
         if called(call) not in SQL_CALLS:
             continue
         assert isinstance(call, ast.Call)

@@ -56,10 +56,8 @@ async def provision_database(
     try:
         async with engine.connect() as connection:
             autocommit = await connection.execution_options(isolation_level="AUTOCOMMIT")
-            await _ensure_login(autocommit, OWNER_ROLE, "CREATEROLE NOSUPERUSER INHERIT", owner_password)
-            await _ensure_login(
-                autocommit, RUNTIME_ROLE, "NOCREATEROLE NOSUPERUSER NOINHERIT", runtime_password
-            )
+            await _ensure_login(autocommit, OWNER_ROLE, "CREATEROLE INHERIT", owner_password)
+            await _ensure_login(autocommit, RUNTIME_ROLE, "NOCREATEROLE NOINHERIT", runtime_password)
             await _set_runtime_defaults(autocommit)
             await _ensure_database(autocommit, database)
     finally:
@@ -70,6 +68,9 @@ async def provision_database(
 async def _ensure_login(connection: AsyncConnection, role: str, attributes: str, password: str) -> None:
     if not await _exists(connection, "SELECT 1 FROM pg_roles WHERE rolname = :name", role):
         await connection.execute(text(f"CREATE ROLE {role}"))
+    # Only a superuser may say NOSUPERUSER, even where it changes nothing, and RDS has none to lend.
+    if await _exists(connection, "SELECT 1 FROM pg_roles WHERE rolname = :name AND rolsuper", role):
+        await connection.exec_driver_sql(f"ALTER ROLE {role} NOSUPERUSER")
     await connection.exec_driver_sql(
         f"ALTER ROLE {role} LOGIN {attributes} PASSWORD '{scram_verifier(password)}'"
     )
