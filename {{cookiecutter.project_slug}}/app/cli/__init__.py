@@ -8,7 +8,7 @@ import typer
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.auth.key_ring import KeyRingError
-from app.cli import dev, keys, migrate, operators, serve, tenants
+from app.cli import dev, isolation, keys, migrate, operators, serve, tenants
 from app.core.errors import AppError
 from app.core.settings import SettingsError
 
@@ -23,6 +23,7 @@ cli = typer.Typer(
 cli.command("serve")(serve.serve)
 cli.add_typer(dev.app, name="dev")
 cli.add_typer(migrate.app, name="migrate")
+tenants.app.command("prove-isolation")(isolation.prove)
 cli.add_typer(tenants.app, name="tenants")
 cli.add_typer(operators.app, name="operators")
 cli.add_typer(keys.app, name="keys")

@@ -112,7 +112,7 @@ def provision(
         )
     if not owner.database or not owner.password or not runtime.password:
         raise SettingsError("Both database URLs need a password, and the database's name.")
-    asyncio.run(
+    still_open = asyncio.run(
         provision_database(
             superuser_url,
             database=owner.database,
@@ -121,6 +121,11 @@ def provision(
         )
     )
     console.print(f"{OWNER_ROLE}, {RUNTIME_ROLE} and the database {owner.database} are ready.")
+    if still_open:
+        console.print(
+            f"[yellow]warning:[/yellow] only a superuser can withhold {', '.join(still_open)} from tenants;"
+            " docs/tenancy.md says which attacks this leaves open."
+        )
 
 
 @app.command()
