@@ -1,10 +1,10 @@
 """A migration of many tenants, against Alembic on each: `python -m bench.fleet [tenants …]`.
 
-Starts a PostgreSQL of its own, makes the tenants, adds a column to all of them, and asks for drift.
+Makes the tenants in a PostgreSQL of its own, adds a column to all of them, and asks for drift. Exit code 1
+beyond the budget.
 """
 
 import asyncio
-import secrets
 import shutil
 import sys
 import tempfile
@@ -19,15 +19,15 @@ from app.core.context import tenant_schema
 from app.core.database import owner_engine
 from app.core.ids import new_id
 from app.core.migrations import head_revision, upgrade_tenant, versions_folder
-from app.core.provisioning import OWNER_ROLE, provision_database
-from app.embedded import start_postgres, stop_postgres
-from app.embedded.postgres import remove_postgres
+from app.embedded.throwaway import throwaway_database
 from app.fleet import Fleet
 from app.fleet.script import RevisionTree
 from app.tenants.schema import create_schema
 
 DEFAULT_SIZES: Final = (1000,)
 BUDGET_MS_PER_TENANT: Final = 3.0
+# Reading the revisions and connecting cost the same for a few tenants as for many.
+SMALLEST_BUDGET_SECONDS: Final = 3.0
 SAMPLE: Final = 30
 # More would need more lock slots than PostgreSQL has by default.
 TENANTS_PER_TRANSACTION: Final = 10
@@ -63,7 +63,7 @@ async def measure(url: str, tree: RevisionTree, size: int) -> bool:
     seconds = time.perf_counter() - started
     if report.totals != {"migrated": size, "failed": 0, "untouched": 0}:
         raise SystemExit(f"not all were migrated: {report.totals}")
-    budget = size * BUDGET_MS_PER_TENANT / 1000
+    budget = max(SMALLEST_BUDGET_SECONDS, size * BUDGET_MS_PER_TENANT / 1000)
     say(f"  ADD COLUMN, fleet          {seconds:8.2f} s, budget {budget:.1f} s")
     ratio = baseline * size / seconds
     say(f"  a tenant                   {seconds / size * 1000:8.2f} ms, {ratio:.0f} times less")
@@ -119,20 +119,6 @@ async def run_alembic(url: str, tree: RevisionTree, schemas: Sequence[str]) -> f
     return spent / len(schemas)
 
 
-async def measure_all(superuser_url: str, server_url: str, tree: RevisionTree, sizes: Sequence[int]) -> bool:
-    within = True
-    for size in sizes:
-        database = f"bench_{size}"
-        owner, runtime = secrets.token_urlsafe(18), secrets.token_urlsafe(18)
-        await provision_database(
-            superuser_url, database=database, owner_password=owner, runtime_password=runtime
-        )
-        url = server_url.format(login=f"{OWNER_ROLE}:{owner}", database=database)
-        await Fleet({"default": url}).apply()
-        within = await measure(url, tree, size) and within
-    return within
-
-
 def say(line: str) -> None:
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
@@ -143,16 +129,10 @@ def main(sizes: Sequence[int]) -> int:
         versions = Path(scratch) / "versions"
         shutil.copytree(versions_folder("tenant"), versions, ignore=shutil.ignore_patterns("__pycache__"))
         (versions / "bench_color.py").write_text(REVISION.format(head=head_revision("tenant")))
-        directory = Path(scratch) / "postgres"
-        server = start_postgres(directory)
-        try:
-            server_url = f"postgresql://{{login}}@{server.host}:{server.port}/{{database}}"
-            within = asyncio.run(
-                measure_all(server.url("postgres"), server_url, RevisionTree("tenant", versions), sizes)
-            )
-        finally:
-            stop_postgres(directory)
-            remove_postgres(directory)
+        tree, within = RevisionTree("tenant", versions), True
+        for size in sizes:
+            with throwaway_database() as database:
+                within = asyncio.run(measure(database.owner_url, tree, size)) and within
     return 0 if within else 1
 
 
