@@ -136,7 +136,7 @@ def _compose(app: FastAPI, settings: Settings) -> None:
         ttl_seconds=settings.operator_token_ttl_seconds,
     )
     state.impersonations = Impersonations(
-        database=state.database, databases=state.databases, registry=state.registry, codec=state.codec
+        platform=state.database, databases=state.databases, registry=state.registry, codec=state.codec
     )
     state.authenticator = Authenticator(
         codec=state.codec,

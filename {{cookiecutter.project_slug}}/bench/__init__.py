@@ -1,1 +1,1 @@
-"""Figures against budgets, as ratios measured in one run."""
+"""What the service costs, measured against a baseline in the same run."""

@@ -23,9 +23,9 @@ from sqlalchemy import make_url
 from app.auth.key_ring import generate_key_pair
 from app.core.context import DEFAULT_PLACEMENT, tenant_schema
 from app.core.database import Database
-from app.core.migrations import upgrade_all
 from app.core.provisioning import OWNER_ROLE, RUNTIME_ROLE, provision_database, scram_verifier
 from app.core.settings import Settings
+from app.fleet import Fleet
 from app.main import create_app
 from app.operators.service import operator_accounts_from
 from app.tenants.bootstrap import onboarding_from
@@ -98,7 +98,7 @@ async def database_urls(superuser_url: str) -> DatabaseURLs:
         owner=url(OWNER_ROLE, owner_password),
         runtime=url(RUNTIME_ROLE, runtime_password),
     )
-    await upgrade_all(urls.owner)
+    assert (await Fleet({"default": urls.owner}).apply()).ok
     await cheapen_logins(urls)
     return urls
 

@@ -3,6 +3,7 @@
 import sys
 from typing import NoReturn
 
+import asyncpg
 import typer
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -36,7 +37,7 @@ def main() -> None:
         fail(f"{error.title}: {error.detail}" if error.detail else error.title)
     except (SettingsError, KeyRingError) as error:
         fail(str(error))
-    except (SQLAlchemyError, OSError) as error:
+    except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
         # SQLAlchemy's messages repeat statements and parameters; the kind of the cause is enough.
         cause = getattr(error, "orig", None) or error
         fail(f"PostgreSQL or Redis did not answer as expected ({type(cause).__name__}); check the URLs")

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from app.core.migrations import upgrade_all
+from app.core.context import DEFAULT_PLACEMENT
 from app.core.provisioning import OWNER_ROLE, RUNTIME_ROLE, provision_database
+from app.embedded.errors import EmbeddedError
 from app.embedded.postgres import remove_postgres, start_postgres
+from app.fleet import Fleet
 
 DATABASE: Final = "app"
 
@@ -46,7 +48,9 @@ def throwaway_database() -> Iterator[ThrowawayDatabase]:
                 server.url(DATABASE, OWNER_ROLE, owner_password),
                 server.url(DATABASE, RUNTIME_ROLE, runtime_password),
             )
-            asyncio.run(upgrade_all(database.owner_url))
+            report = asyncio.run(Fleet({DEFAULT_PLACEMENT: database.owner_url}).apply())
+            if not report.ok:
+                raise EmbeddedError("The migrations failed on an empty database.")
             yield database
         finally:
             remove_postgres(directory)

@@ -25,11 +25,6 @@ class InvalidOperator(Unprocessable):
     title = "The operator cannot be created from this"
 
 
-class TenantNotActive(Conflict):
-    slug = "tenant-not-active"
-    title = "Nobody can act in this tenant, because it is not active"
-
-
 class BrokenTrail(AppError):
     slug = "broken-trail"
     title = "The trail of the operators was tampered with"

@@ -14,10 +14,9 @@ from app.audit import service as audit
 from app.auth.tokens import Actor, TokenCodec
 from app.core.context import TenantRef
 from app.core.database import Database, TenantDatabases, utc_now
-from app.operators.errors import TenantNotActive
 from app.operators.trail import PendingAction
-from app.tenants import TenantRegistry
-from app.tenants.errors import TenantNotFound
+from app.tenants import TenantMoving, TenantRegistry
+from app.tenants.errors import TenantNotFound, TenantStateConflict
 from app.users import service as users
 from app.users.errors import UserNotFound
 
@@ -43,20 +42,15 @@ class Impersonations:
     """Issues the tokens, once both trails have the row."""
 
     def __init__(
-        self,
-        *,
-        database: Database,
-        databases: TenantDatabases,
-        registry: TenantRegistry,
-        codec: TokenCodec,
+        self, *, platform: Database, databases: TenantDatabases, registry: TenantRegistry, codec: TokenCodec
     ) -> None:
-        self._database = database
+        self._platform = platform
         self._databases = databases
         self._registry = registry
         self._codec = codec
 
     async def begin(self, action: PendingAction, tenant_id: UUID, asked: Impersonation) -> ImpersonationToken:
-        """Raises TenantNotFound, TenantNotActive, and UserNotFound for a disabled user too.
+        """Raises TenantNotFound, TenantStateConflict, TenantMoving, and UserNotFound for a disabled user too.
 
         The platform's row is committed first: when the tenant's cannot be written, there is a row too many
         and no token, never the other way round.
@@ -71,7 +65,7 @@ class Impersonations:
             "minutes": asked.minutes,
             "expires_at": (now + ttl).isoformat(timespec="seconds"),
         }
-        async with self._database.platform() as session:
+        async with self._platform.platform() as session:
             await action.record(session, tenant_id=tenant.id, target=str(user.id), details=details)
         async with self._databases.tenant(tenant) as session:
             await audit.record(
@@ -93,7 +87,9 @@ class Impersonations:
         if tenant is None:
             raise TenantNotFound
         if tenant.state != "active":
-            raise TenantNotActive(f"It is {tenant.state}.")
+            raise TenantStateConflict(f"Nobody can act in it while it is {tenant.state}.")
+        if tenant.moving:
+            raise TenantMoving
         return tenant
 
     async def _find(self, session: AsyncSession, asked: Impersonation) -> users.ActiveUser:

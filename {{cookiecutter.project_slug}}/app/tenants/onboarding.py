@@ -28,7 +28,7 @@ from app.tenants.creation import (
 )
 from app.tenants.errors import TenantExists
 from app.tenants.models import OperationKind, Plan, Tenant, TenantState
-from app.tenants.operations import tenant_locked
+from app.tenants.operations import OperationRef, tenant_locked
 from app.tenants.schema import drop_schema, in_schema
 from app.users import service as users
 
@@ -95,10 +95,7 @@ class Onboarding:
         """
         async with tenant_locked(self._owners.registry, tenant_id) as connection:
             tenant = await find_tenant(connection, tenant_id)
-            operation = await operations.take_up(connection, tenant_id, OperationKind.ONBOARD)
-            if record is not None:
-                async with connection.begin(), AsyncSession(connection, expire_on_commit=False) as session:
-                    await record(session, tenant_id)
+            operation = await self._take_up(connection, tenant_id, record, OperationKind.ONBOARD)
             new = NewTenant(
                 name=tenant.name,
                 slug=tenant.slug,
@@ -118,7 +115,7 @@ class Onboarding:
         """
         async with tenant_locked(self._owners.registry, tenant_id) as connection:
             tenant = await find_tenant(connection, tenant_id)
-            await operations.take_up(connection, tenant_id, OperationKind.ONBOARD, OperationKind.IMPORT)
+            await self._take_up(connection, tenant_id, record, OperationKind.ONBOARD, OperationKind.IMPORT)
             schema = tenant_schema(tenant_id)
             # The tenant's database first: while its registry row stands, this can be repeated.
             if tenant.placement != DEFAULT_PLACEMENT:
@@ -126,10 +123,6 @@ class Onboarding:
                     await drop_schema(placed, schema)
             async with connection.begin():
                 await drop_schema(connection, schema)
-                async with AsyncSession(connection, expire_on_commit=False) as session:
-                    if record is not None:
-                        await record(session, tenant_id)
-                    await session.flush()
                 await connection.execute(delete(Tenant).where(Tenant.id == tenant_id))
 
     async def reset_admin_password(self, slug: str, email: str) -> str | None:
@@ -149,6 +142,16 @@ class Onboarding:
                 changed = await users.set_password(session, email, role=ADMIN, password_hash=password_hash)
                 await session.flush()
         return password if changed else None
+
+    async def _take_up(
+        self, connection: AsyncConnection, tenant_id: UUID, record: Record | None, *kinds: OperationKind
+    ) -> OperationRef:
+        async with connection.begin():
+            operation = await operations.take_up(connection, tenant_id, *kinds)
+            if record is not None:
+                async with AsyncSession(connection, expire_on_commit=False) as session:
+                    await record(session, tenant_id)
+        return operation
 
     async def _claim_slug(self, connection: AsyncConnection, slug: str) -> None:
         """Two creations of the same slug take turns, so the second sees the first."""

@@ -1,5 +1,6 @@
 """An operator acts as a user for minutes: both trails say so, and it ends by itself or with the operator."""
 
+import asyncio
 import base64
 import json
 import uuid
@@ -11,6 +12,7 @@ import pytest
 import structlog
 from fastapi import FastAPI
 from sqlalchemy import text
+from starlette.datastructures import Headers
 
 from app.audit import service as audit
 from app.audit.models import AuditLog
@@ -20,6 +22,7 @@ from app.core.database import Database, owner_engine
 from app.core.settings import Settings
 from app.operators.models import OperatorState
 from app.operators.service import operator_accounts_from
+from app.tenants.bootstrap import lifecycle_from
 from tests.conftest import DatabaseURLs, TestOperator, TestTenant
 
 REASON = "Ticket 4711: the export fails"
@@ -158,24 +161,16 @@ async def test_nobody_acts_as_an_unknown_or_disabled_user_or_one_of_another_tena
 
 
 async def test_nobody_acts_in_an_unknown_or_suspended_tenant(
-    app: FastAPI,
-    operator: TestOperator,
-    tenant: TestTenant,
-    database: Database,
-    database_urls: DatabaseURLs,
+    operator: TestOperator, tenant: TestTenant, database: Database, settings: Settings
 ) -> None:
     body = {"email": tenant.login["email"], "reason": REASON}
     answer = await operator.client.post(f"/v1/tenants/{uuid.uuid4()}/impersonations", json=body)
     assert (answer.status_code, answer.json()["type"]) == (404, "urn:problem-type:tenant-not-found")
-    engine = owner_engine(database_urls.owner)
-    async with engine.begin() as connection:
-        await connection.execute(
-            text("UPDATE platform.tenants SET state = 'suspended' WHERE id = :id"), {"id": tenant.id}
-        )
-    await engine.dispose()
-    app.state.registry._by_id.evict(tenant.id)
+    assert (await tenant.client.get("/v1/resources")).status_code == 200  # It is remembered as active.
+    async with lifecycle_from(settings) as (lifecycle, _):
+        await lifecycle.suspend(tenant.id)
     answer = await impersonate(operator, tenant)
-    assert (answer.status_code, answer.json()["type"]) == (409, "urn:problem-type:tenant-not-active")
+    assert (answer.status_code, answer.json()["type"]) == (409, "urn:problem-type:tenant-state-conflict")
     assert await trail_of(database, tenant) == []
 
 
@@ -196,8 +191,6 @@ async def test_the_time_box_has_no_leeway_not_even_from_the_cache(
     # Remembered by the authenticator while it is good, and gone when its time is.
     short = codec.issue(user_id, tenant.id, "admin", ttl=timedelta(seconds=2), actor=Actor(operator.id, 1))
     assert (await client.get("/v1/resources", headers=bearer(short))).status_code == 200
-    import asyncio
-
     await asyncio.sleep(2.05)
     answer = await client.get("/v1/resources", headers=bearer(short))
     assert (answer.status_code, answer.json()["type"]) == (401, "urn:problem-type:invalid-token")
@@ -305,13 +298,7 @@ async def test_what_is_done_as_somebody_is_seen_as_such(
     """Routes that change credentials refuse by `principal.actor_id`; it is there for exactly these calls."""
     token = (await impersonate(operator, tenant)).json()["access_token"]
     authenticate = app.state.authenticator.authenticate
-    principal = await authenticate(httpx_headers(bearer(token)))
+    principal = await authenticate(Headers(bearer(token)))
     assert (principal.actor_id, principal.kind) == (operator.id, "user")
-    own = await authenticate(httpx_headers({"Authorization": tenant.client.headers["Authorization"]}))
+    own = await authenticate(Headers({"Authorization": tenant.client.headers["Authorization"]}))
     assert (own.actor_id, own.subject) == (None, principal.subject)
-
-
-def httpx_headers(headers: dict[str, str]) -> Any:
-    from starlette.datastructures import Headers
-
-    return Headers(headers)
