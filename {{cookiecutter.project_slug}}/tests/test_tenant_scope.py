@@ -18,7 +18,6 @@ APP = Path(__file__).resolve().parents[1] / "app"
 # schema themselves and serve no tenant's request. Everyone else is given a session that is in its tenant.
 OWN_CONNECTIONS = {
     "core/database.py",
-    "core/migrations.py",
     "core/provisioning.py",
     "fleet/connections.py",
     "operators/service.py",
@@ -33,8 +32,8 @@ OWN_CONNECTIONS = {
     "tenants/purge.py",
     "tenants/schema.py",
 }
-# Who may name schemas in SQL besides: the fleet's migrations work on all of them, as the owner.
-SCHEMA_NAMERS = {"fleet/registry.py"}
+# Who may name schemas in SQL besides: migrations work on all of them, as the owner.
+SCHEMA_NAMERS = {"core/migrations.py", "fleet/registry.py"}
 # Who may make a pool that routes, and who may say where a transaction goes.
 POOLS = {"main.py", "cli/operators.py", "cli/tenants.py", "tenants/isolation_routing.py"}
 ROUTES = {"core/database.py", "tenants/isolation_routing.py"}

@@ -12,8 +12,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.database import Database
-from app.core.migrations import MIGRATION_LOCK
 from app.core.provisioning import RUNTIME_ROLE
+from app.fleet.connections import MIGRATION_LOCK
 
 SHARED_ID = "00000000-0000-0000-0000-000000000007"
 CHANNEL = "attack"
