@@ -35,7 +35,7 @@ OWN_CONNECTIONS = {
 # Who may name schemas in SQL besides: migrations work on all of them, as the owner.
 SCHEMA_NAMERS = {"core/migrations.py", "fleet/registry.py"}
 # Who may make a pool that routes, and who may say where a transaction goes.
-POOLS = {"main.py", "cli/operators.py", "cli/tenants.py", "tenants/isolation_routing.py"}
+POOLS = {"main.py", "cli/connections.py", "tenants/isolation_routing.py"}
 ROUTES = {"core/database.py", "tenants/isolation_routing.py"}
 
 MAKERS = {
