@@ -41,7 +41,7 @@ def prove(
 ) -> None:
     """Prove that tenants do not leak, with mixed requests of two temporary tenants; exit code 1 if they do.
 
-    Uses the configured databases and the tenants' own routing, and leaves nothing behind.
+    Runs on the configured database, through its pooler if there is one, and leaves nothing behind.
     """
     sizes = _parse_pools(pools)
     if seed is None:

@@ -15,8 +15,8 @@ from rich.table import Table
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.cli.connections import runtime_database
 from app.core.context import DEFAULT_PLACEMENT
-from app.core.database import Database
 from app.core.settings import load_settings
 from app.operators import record_action
 from app.tenants.bootstrap import bootstrap_first_tenant, lifecycle_from, onboarding_from
@@ -234,7 +234,7 @@ async def _id_of(slug: str) -> UUID:
 
 
 async def _one_tenant(slug: str) -> tuple[Tenant, TenantOperation | None]:
-    database = Database(load_settings().database_url.get_secret_value(), pool_size=1)
+    database = runtime_database()
     try:
         async with database.platform() as session:
             tenant = await session.scalar(select(Tenant).where(Tenant.slug == slug))
@@ -249,7 +249,7 @@ async def _one_tenant(slug: str) -> tuple[Tenant, TenantOperation | None]:
 
 
 async def _all_tenants() -> list[Tenant]:
-    database = Database(load_settings().database_url.get_secret_value(), pool_size=1)
+    database = runtime_database()
     try:
         async with database.platform() as session:
             return list(await session.scalars(select(Tenant).order_by(Tenant.created_at, Tenant.id)))

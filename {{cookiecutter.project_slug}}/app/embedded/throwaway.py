@@ -11,6 +11,7 @@ from typing import Final
 
 from app.core.context import DEFAULT_PLACEMENT
 from app.core.provisioning import OWNER_ROLE, RUNTIME_ROLE, provision_database
+from app.embedded.errors import EmbeddedError
 from app.embedded.postgres import remove_postgres, start_postgres
 from app.fleet import Fleet
 
@@ -47,7 +48,9 @@ def throwaway_database() -> Iterator[ThrowawayDatabase]:
                 server.url(DATABASE, OWNER_ROLE, owner_password),
                 server.url(DATABASE, RUNTIME_ROLE, runtime_password),
             )
-            asyncio.run(Fleet({DEFAULT_PLACEMENT: database.owner_url}).apply())
+            report = asyncio.run(Fleet({DEFAULT_PLACEMENT: database.owner_url}).apply())
+            if not report.ok:
+                raise EmbeddedError("The migrations failed on an empty database.")
             yield database
         finally:
             remove_postgres(directory)

@@ -1,6 +1,7 @@
 """The service behind PgBouncer in transaction mode: it works, its limits hold, and nothing stays behind."""
 
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 from asyncpg.exceptions import ProtocolViolationError
@@ -11,8 +12,10 @@ from sqlalchemy.exc import DBAPIError
 from app.core.database import Database
 from app.core.settings import Pooler, Settings
 from app.main import create_app
-from tests.conftest import DatabaseURLs, TestTenant, client_of
+from tests.cli.test_cli import run
+from tests.conftest import DatabaseURLs, TestTenant, client_of, command_environment
 from tests.pgbouncer import find_pgbouncer, pgbouncer
+from tests.tenants.attacks import driver_of
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +52,21 @@ async def test_the_service_works_through_pgbouncer(pooled_app: FastAPI, tenant: 
         assert len((await client.get("/v1/resources")).json()["items"]) == 5
 
 
+def test_commands_work_through_pgbouncer(
+    settings: Settings, pooled_url: str, tenant: TestTenant, tmp_path: Path
+) -> None:
+    given = command_environment(settings) | {
+        "APP_DATABASE_URL": pooled_url,
+        "APP_DATABASE_POOLER": "pgbouncer",
+    }
+    listed = run("tenants", "list", cwd=tmp_path, **given)
+    assert listed.returncode == 0, listed.stderr
+    assert tenant.credentials.tenant in listed.stdout
+    proof = run("tenants", "prove-isolation", "--requests", "100", cwd=tmp_path, **given)
+    assert proof.returncode == 0, proof.stdout + proof.stderr
+    assert "through pgbouncer" in proof.stdout
+
+
 async def test_without_the_setting_pgbouncer_refuses_the_service(pooled_url: str) -> None:
     """So it cannot be forgotten: the plain pool asks for session settings that PgBouncer does not carry."""
     database = Database(pooled_url, pool_size=1)
@@ -69,13 +87,11 @@ async def test_the_limits_hold_in_each_transaction_and_go_with_it(
     with pytest.raises(DBAPIError, match="statement timeout"):
         async with pooled_database.tenant(tenant.schema) as session:
             await session.execute(text("SELECT pg_sleep(5)"))
-    connection = await pooled_database.engine.raw_connection()
-    driver = connection.driver_connection
-    assert driver is not None
-    assert await driver.fetchval("SELECT current_setting('statement_timeout')") == "0"
-    assert await driver.fetchval("SELECT current_setting('role')") == "none"
-    assert await driver.fetchval("SELECT current_setting('search_path')") == "pg_catalog"
-    connection.close()
+    async with pooled_database.platform() as session:
+        driver = await driver_of(session)
+        await driver.execute("COMMIT")
+        for setting, value in (("statement_timeout", "0"), ("role", "none"), ("search_path", "pg_catalog")):
+            assert await driver.fetchval(f"SHOW {setting}") == value
 
 
 async def test_no_statement_stays_prepared_on_the_server(

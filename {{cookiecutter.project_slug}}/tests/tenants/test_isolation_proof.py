@@ -53,7 +53,7 @@ def assert_proven(report: Report, requests: int) -> None:
     assert report.control_leaks > 0
 
 
-@pytest.mark.parametrize("requests", [3500, pytest.param(100_000, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("requests", [4000, pytest.param(100_000, marks=pytest.mark.nightly)])
 async def test_mixed_requests_do_not_leak(database_urls: DatabaseURLs, requests: int) -> None:
     report = await prove_isolation(database_urls.runtime, database_urls.owner, requests=requests, seed=SEED)
     assert_proven(report, requests)
@@ -62,7 +62,7 @@ async def test_mixed_requests_do_not_leak(database_urls: DatabaseURLs, requests:
     assert await temporary_schemas(database_urls) == 0
 
 
-@pytest.mark.parametrize("requests", [1200, pytest.param(100_000, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("requests", [1000, pytest.param(100_000, marks=pytest.mark.nightly)])
 async def test_mixed_requests_do_not_leak_through_pgbouncer(
     database_urls: DatabaseURLs, pooled_url: str, requests: int
 ) -> None:
