@@ -83,6 +83,13 @@ class DatabaseURLs:
 @pytest.fixture(scope="session")
 async def database_urls(superuser_url: str) -> DatabaseURLs:
     """A database of this run alone, provisioned and at head, as a deployment would have it."""
+    urls = await provisioned(superuser_url)
+    assert (await Fleet({"default": urls.owner}).apply()).ok
+    return urls
+
+
+async def provisioned(superuser_url: str) -> DatabaseURLs:
+    """A new database with its two logins, and nothing in it."""
     name = f"test_{uuid.uuid4().hex[:12]}"
     owner_password, runtime_password = secrets.token_urlsafe(18), secrets.token_urlsafe(18)
     await provision_database(
@@ -98,7 +105,6 @@ async def database_urls(superuser_url: str) -> DatabaseURLs:
         owner=url(OWNER_ROLE, owner_password),
         runtime=url(RUNTIME_ROLE, runtime_password),
     )
-    assert (await Fleet({"default": urls.owner}).apply()).ok
     await cheapen_logins(urls)
     return urls
 
@@ -221,9 +227,11 @@ MakeTenant = Callable[..., Awaitable[TestTenant]]
 
 @asynccontextmanager
 async def tenant_maker(app: FastAPI, settings: Settings) -> AsyncIterator[MakeTenant]:
-    async def make(plan: Plan = Plan.ENTERPRISE) -> TestTenant:
+    async def make(plan: Plan = Plan.ENTERPRISE, placement: str = DEFAULT_PLACEMENT) -> TestTenant:
         slug = f"t-{uuid.uuid4().hex[:16]}"
-        new = NewTenant(name=slug, slug=slug, admin_email=f"admin@{slug}.test", plan=plan)
+        new = NewTenant(
+            name=slug, slug=slug, admin_email=f"admin@{slug}.test", plan=plan, placement=placement
+        )
         async with onboarding_from(settings) as onboarding:
             credentials = await onboarding.create(new)
         client = await stack.enter_async_context(client_of(app))

@@ -8,7 +8,7 @@ import typer
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.auth.key_ring import KeyRingError
-from app.cli import dev, isolation, keys, migrate, operators, serve, tenants
+from app.cli import dev, isolation, keys, migrate, operators, serve, tenant_archives, tenants
 from app.core.errors import AppError
 from app.core.settings import SettingsError
 
@@ -26,6 +26,9 @@ cli.add_typer(migrate.app, name="migrate")
 tenants.app.command("prove-isolation")(isolation.prove)
 cli.add_typer(tenants.app, name="tenants")
 cli.add_typer(operators.app, name="operators")
+tenants.app.command("export")(tenant_archives.export)
+tenants.app.command("import")(tenant_archives.import_)
+tenants.app.command("move")(tenant_archives.move)
 cli.add_typer(keys.app, name="keys")
 
 

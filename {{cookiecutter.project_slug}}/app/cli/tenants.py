@@ -6,6 +6,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 from typing import Annotated
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.cli.connections import runtime_database
+from app.cli.tenant_archives import export_before_purge
 from app.core.context import DEFAULT_PLACEMENT
 from app.core.settings import load_settings
 from app.operators import record_action
@@ -186,6 +188,10 @@ def purge(
     tenant: Annotated[str | None, typer.Argument(help="Slug; left out: all whose grace is over.")] = None,
     now: Annotated[bool, typer.Option("--now", help="Do not wait for the end of the grace.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Really delete; this cannot be taken back.")] = False,
+    export_to: Annotated[
+        Path | None,
+        typer.Option(exists=True, file_okay=False, help="Folder for an archive of each tenant, made first."),
+    ] = None,
 ) -> None:
     """Delete deleted tenants for good, and search for anything left of them."""
     if not yes:
@@ -194,15 +200,17 @@ def purge(
         )
     if now and tenant is None:
         raise typer.BadParameter("--now needs the tenant's slug")
-    if not asyncio.run(_purge(tenant, now=now)):
+    if not asyncio.run(_purge(tenant, now=now, export_to=export_to)):
         raise typer.Exit(1)
 
 
-async def _purge(tenant: str | None, *, now: bool) -> bool:
+async def _purge(tenant: str | None, *, now: bool, export_to: Path | None) -> bool:
     """True when nothing is left of any of them."""
     clean = True
     async with lifecycle_from(load_settings()) as (_, purge_):
         for tenant_id in await purge_.due() if tenant is None else [await _id_of(tenant)]:
+            if export_to is not None:
+                await export_before_purge(tenant_id, export_to)
             remains = await purge_.run(tenant_id, before_grace_ends=now, record=_recorder("tenants:purge"))
             clean = clean and remains.none
             console.print(f"{tenant_id}: {'nothing is left' if remains.none else f'left: {remains}'}")

@@ -33,8 +33,9 @@ NAMING_CONVENTION = {
     "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
     "pk": "pk_%(table_name)s",
 }
-# insufficient_privilege, invalid_schema_name, undefined_table, and "role does not exist" of SET ROLE.
-_ROUTE_IS_GONE: Final = frozenset({"42501", "3F000", "42P01", "22023"})
+# insufficient_privilege, invalid_schema_name, undefined_table, "role does not exist" of SET ROLE; and the two
+# with which a login is refused whose role lost it (28000) or is gone (28P01).
+_ROUTE_IS_GONE: Final = frozenset({"42501", "3F000", "42P01", "22023", "28000", "28P01"})
 COLUMN_TYPES: dict[Any, Any] = {
     datetime: DateTime(timezone=True),
     dict[str, Any]: JSONB(none_as_null=True),
@@ -163,7 +164,8 @@ class TenantDatabases:
                 yield session
         except DBAPIError as error:
             refused = getattr(error.orig, "sqlstate", None) in _ROUTE_IS_GONE
-            if refused and await self._has_changed(tenant):
+            # While it moves its tables take no writes, which a copy as new as the move does not explain.
+            if refused and (tenant.moving or await self._has_changed(tenant)):
                 raise TenantChanged from error
             raise
 

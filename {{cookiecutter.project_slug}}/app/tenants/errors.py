@@ -38,6 +38,11 @@ class SchemaChangeFailed(AppError):
     title = "The tenant's database refused a change of its schema"
 
 
+class CopyFailed(AppError):
+    slug = "copy-failed"
+    title = "The tenant's rows could not be copied"
+
+
 class UnusableArchive(Unprocessable):
     slug = "unusable-archive"
     title = "The archive cannot be imported"
