@@ -26,16 +26,35 @@ from app.core.redis import make_redis
 from app.core.settings import Settings, load_settings
 from app.health.router import router as health_router
 from app.limits.service import DatabaseLimits, RateLimiter
+from app.operators.impersonation import Impersonations
+from app.operators.router import impersonations_router
+from app.operators.router import router as operators_router
+from app.operators.sessions import OperatorSessions
+from app.operators.tokens import OperatorTokenCodec
 from app.resources.router import router as resources_router
 from app.tenants import TenantRegistry
+from app.tenants.bootstrap import creation_tools, make_lifecycle
 from app.tenants.isolation import tenant_login_url
+from app.tenants.onboarding import Onboarding
+from app.tenants.placements import OwnerDatabases
+from app.tenants.router import router as tenants_router
+from app.tenants.router import sign_up_router
 from app.usage.recorder import UsageRecorder
 from app.usage.service import write_events
 from app.users.router import router as users_router
 
 log = structlog.get_logger(__name__)
 
-ROUTERS = (auth_router, keys_router, resources_router, users_router, health_router)
+ROUTERS = (
+    auth_router,
+    keys_router,
+    resources_router,
+    users_router,
+    operators_router,
+    impersonations_router,
+    health_router,
+    tenants_router,
+)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -55,7 +74,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         swagger_ui_parameters={"persistAuthorization": True, "tryItOutEnabled": True},
     )
     _compose(app, settings)
-    for router in ROUTERS:
+    for router in (*ROUTERS, *((sign_up_router,) if settings.sign_up_enabled else ())):
         app.include_router(router)
     install_problem_handlers(app)
     install_openapi(app, declared_access)
@@ -105,17 +124,36 @@ def _compose(app: FastAPI, settings: Settings) -> None:
         refresh_ttl_seconds=settings.refresh_token_ttl_seconds,
         access_ttl_seconds=settings.access_token_ttl_seconds,
     )
+    state.operator_sessions = OperatorSessions(
+        database=state.database,
+        hasher=state.hasher,
+        codec=OperatorTokenCodec(
+            state.key_ring,
+            issuer=settings.jwt_issuer,
+            audience=settings.operator_audience,
+            ttl_seconds=settings.operator_token_ttl_seconds,
+        ),
+        ttl_seconds=settings.operator_token_ttl_seconds,
+    )
+    state.impersonations = Impersonations(
+        platform=state.database, databases=state.databases, registry=state.registry, codec=state.codec
+    )
     state.authenticator = Authenticator(
         codec=state.codec,
         databases=state.databases,
         registry=state.registry,
         key_hasher=state.key_hasher,
+        operators=state.operator_sessions,
         secret_key=secret_key,
         api_key_prefix=settings.api_key_prefix,
     )
     state.limiter = RateLimiter(
         state.redis, source=DatabaseLimits(state.database), outage_mode=settings.rate_limit_outage_mode
     )
+    state.owners = OwnerDatabases.from_settings(settings)
+    tools = creation_tools(settings, state.owners, hasher=state.hasher, key_hasher=state.key_hasher)
+    state.onboarding = Onboarding(tools)
+    state.lifecycle = make_lifecycle(settings, state.owners, state.redis)
     state.recorder = UsageRecorder(partial(write_events, state.database))
 
 
@@ -125,6 +163,7 @@ def _database(settings: Settings, url: str, *, pool_size: int | None = None) -> 
         pool_size=pool_size or settings.database_pool_size,
         pool_timeout_seconds=settings.database_pool_timeout_seconds,
         statement_timeout_seconds=settings.statement_timeout_seconds,
+        pooler=settings.database_pooler,
     )
 
 
@@ -149,5 +188,6 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await state.recorder.stop()
         await state.redis.aclose()
         await state.databases.close()
+        await state.owners.close()
         state.hasher.close()
         state.key_hasher.close()

@@ -10,6 +10,7 @@ import app.audit.models
 import app.auth.models
 import app.jobs.models
 import app.limits.models
+import app.operators.models
 import app.resources.models
 import app.scaling.models
 import app.tenants.models

@@ -59,7 +59,7 @@ def test_the_service_does_not_import_the_embedded_servers() -> None:
 
 def test_openapi_is_complete(app: FastAPI) -> None:
     document = app.openapi()
-    assert set(document["components"]["securitySchemes"]) == {"accessToken", "apiKey"}
+    assert set(document["components"]["securitySchemes"]) == {"accessToken", "apiKey", "operatorToken"}
     tags = {tag["name"] for tag in document["tags"]}
     operations = [(route.path, method) for route in api_routes(app) for method in route.methods or ()]
     assert len(operations) >= 13
@@ -67,9 +67,14 @@ def test_openapi_is_complete(app: FastAPI) -> None:
         operation = document["paths"][path][method.lower()]
         assert operation["summary"]
         assert set(operation["tags"]) <= tags
-        is_public = operation.get("security") is None
-        assert is_public != ("x-permission" in operation)
-        assert is_public or "401" in operation["responses"]
+        access, schemes = operation["x-access"], operation.get("security")
+        assert schemes == {
+            "public": None,
+            "tenant": [{"accessToken": []}, {"apiKey": []}],
+            "operators": [{"operatorToken": []}],
+        }.get(access)
+        assert (access == "tenant") == ("x-permission" in operation)
+        assert access == "public" or "401" in operation["responses"]
         assert "HTTPValidationError" not in str(operation)
 
 
@@ -82,6 +87,9 @@ def test_every_request_body_has_an_example(app: FastAPI) -> None:
         "ResourceRead",
         "TokenResponse",
         "UserRead",
+        "OperatorLoginRequest",
+        "OperatorRead",
+        "ImpersonationRequest",
     ):
         assert "example" in schemas[name], name
 

@@ -1,18 +1,32 @@
 """Who may do what: roles, their rules, and the check every route passes."""
 
 from app.access.policies import ADMIN, DEFAULT_ROLES, default_rules
-from app.access.requirements import GuardedRoute, declared_access, deny_unguarded, public, requires
+from app.access.requirements import (
+    OPERATORS,
+    PUBLIC,
+    GuardedRoute,
+    declared_access,
+    declared_action,
+    deny_unguarded,
+    operators_only,
+    public,
+    requires,
+)
 from app.access.service import PolicyStore, create_default_policies
 
 __all__ = [
     "ADMIN",
     "DEFAULT_ROLES",
+    "OPERATORS",
+    "PUBLIC",
     "GuardedRoute",
     "PolicyStore",
     "create_default_policies",
     "declared_access",
+    "declared_action",
     "default_rules",
     "deny_unguarded",
+    "operators_only",
     "public",
     "requires",
 ]

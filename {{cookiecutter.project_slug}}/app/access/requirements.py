@@ -1,4 +1,4 @@
-"""Every route declares what it needs, with `requires` or `public`; a route that declares nothing is denied.
+"""Every route declares what it needs, with `requires`, `operators_only` or `public`; else it is denied.
 
 The check runs before the body is read, so a stranger cannot make the service parse anything.
 """
@@ -6,16 +6,24 @@ The check runs before the body is read, so a stranger cannot make the service pa
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar
 
+import structlog
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
 from app.access.policies import PERMISSION_PATTERN
-from app.core.context import Principal, TenantRef
-from app.core.errors import Forbidden, Unauthorized
+from app.core.context import OperatorRef, Principal, TenantRef
+from app.core.errors import AppError, Forbidden, Unauthorized
 
 PUBLIC: Final = "public"
+OPERATORS: Final = "operators"
 DECLARATION: Final = "__access__"
+ACTION: Final = "__operator_action__"
+# Set in the scope by whoever writes the declared action to the platform's trail.
+ACTION_RECORDED: Final = "operator_action_recorded"
 _CHECKED: Final = "access_checked"
+_SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+
+log = structlog.get_logger(__name__)
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -38,20 +46,50 @@ def public(endpoint: F) -> F:
     return endpoint
 
 
+def operators_only(*, action: str | None = None) -> Callable[[F], F]:
+    """Declare that an endpoint is for operators of the platform, whom no tenant's credential makes.
+
+    What changes anything names its `action`, `resource:verb`, and has it recorded (`app.operators`); a route
+    of an unsafe method that names none is refused when it is made. Raises ValueError for another form.
+    """
+    if action is not None and not PERMISSION_PATTERN.fullmatch(action):
+        raise ValueError(f"not an action: {action!r}")
+
+    def declare(endpoint: F) -> F:
+        setattr(endpoint, DECLARATION, OPERATORS)
+        setattr(endpoint, ACTION, action)
+        return endpoint
+
+    return declare
+
+
 def declared_access(endpoint: object) -> str | None:
-    """The permission of an endpoint, `PUBLIC`, or None when its author declared nothing."""
+    """The permission of an endpoint, `PUBLIC`, `OPERATORS`, or None when its author declared nothing."""
     return getattr(endpoint, DECLARATION, None)
+
+
+def declared_action(endpoint: object) -> str | None:
+    """What an operator's call of this endpoint is called in the trail; None when it changes nothing."""
+    return getattr(endpoint, ACTION, None)
 
 
 class GuardedRoute(APIRoute):
     """A route that checks its declaration before anything else happens."""
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        super().__init__(path, endpoint, **options)
+        is_unsafe = not set(self.methods or ()) <= _SAFE_METHODS
+        if is_unsafe and declared_access(endpoint) == OPERATORS and declared_action(endpoint) is None:
+            raise ValueError(f"{path}: an operator changes something here, so name the action")
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
 
         async def guarded(request: Request) -> Response:
             await check_access(request, declared_access(self.endpoint))
-            return await handle(request)
+            response = await handle(request)
+            _refuse_unrecorded(request, declared_action(self.endpoint), response)
+            return response
 
         return guarded
 
@@ -65,12 +103,35 @@ async def check_access(request: Request, permission: str | None) -> None:
         raise Forbidden("This route declares no permission, so nobody may call it.")
     principal: Principal | None = getattr(request.state, "principal", None)
     tenant: TenantRef | None = getattr(request.state, "tenant", None)
+    operator: OperatorRef | None = getattr(request.state, "operator", None)
+    if permission == OPERATORS:
+        _check_operator(request, operator, principal)
+        return
+    if operator is not None:
+        raise Forbidden("An operator has no rights in a tenant.")
     if principal is None or tenant is None:
         raise getattr(request.state, "auth_error", None) or Unauthorized(
             "Send `Authorization: Bearer <access token>` or `X-API-Key: <key>`."
         )
     if not await request.app.state.policies.allows(tenant, principal, permission):
         raise Forbidden(f"This needs the permission {permission}.", permission=permission)
+
+
+def _check_operator(request: Request, operator: OperatorRef | None, principal: Principal | None) -> None:
+    if operator is not None and principal is None:
+        return
+    if principal is not None:
+        raise Forbidden("This is for operators of the platform.")
+    raise getattr(request.state, "auth_error", None) or Unauthorized(
+        "Send `Authorization: Bearer <operator's access token>`."
+    )
+
+
+def _refuse_unrecorded(request: Request, action: str | None, response: Response) -> None:
+    """The net under every operator's action: its author forgot the trail, and must hear of it at once."""
+    if action is not None and response.status_code < 400 and not request.scope.get(ACTION_RECORDED):
+        log.error("operator_action_unrecorded", action=action)
+        raise AppError
 
 
 def deny_unguarded(request: Request) -> None:

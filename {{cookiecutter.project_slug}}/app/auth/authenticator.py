@@ -1,8 +1,10 @@
-"""Turns a request's credential into a principal: a bearer access token or an `X-API-Key`."""
+"""Turns a request's credential into a principal or an operator: a bearer token or an `X-API-Key`."""
 
 import hmac
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, Protocol
+from uuid import UUID
 
 from cachetools import TTLCache
 from sqlalchemy import select
@@ -12,9 +14,9 @@ from app.auth.api_key_format import MalformedKey, ParsedKey, parse
 from app.auth.errors import AmbiguousCredentials, InvalidAccessToken, InvalidAPIKey
 from app.auth.models import APIKey
 from app.auth.passwords import PasswordHasher
-from app.auth.tokens import InvalidToken, RejectionReason, TokenCodec
+from app.auth.tokens import Actor, InvalidToken, RejectionReason, TokenCodec
 from app.core.cache import SingleFlightCache
-from app.core.context import Principal
+from app.core.context import OperatorRef, Principal
 from app.core.database import TenantDatabases
 from app.tenants import TenantRegistry
 
@@ -22,6 +24,23 @@ KEY_TTL_SECONDS: Final = 30.0
 TOKEN_TTL_SECONDS: Final = 30.0
 MAX_ENTRIES: Final = 10_000
 API_KEY_HEADER: Final = "x-api-key"
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedToken:
+    principal: Principal
+    expires_at: datetime
+    actor: Actor | None
+
+
+class KnowsOperators(Protocol):
+    """Asks the database each time: operators are few, and one who was disabled must be out at once."""
+
+    async def authenticate(self, token: str) -> OperatorRef:
+        """Raises InvalidAccessToken."""
+
+    async def confirm(self, operator_id: UUID, epoch: int) -> OperatorRef | None:
+        """The operator, unless disabled or given a new epoch."""
 
 
 class Authenticator:
@@ -37,6 +56,7 @@ class Authenticator:
         databases: TenantDatabases,
         registry: TenantRegistry,
         key_hasher: PasswordHasher,
+        operators: KnowsOperators,
         secret_key: str,
         api_key_prefix: str,
     ) -> None:
@@ -44,13 +64,14 @@ class Authenticator:
         self._databases = databases
         self._registry = registry
         self._key_hasher = key_hasher
+        self._operators = operators
         self._digest_key = hmac.digest(secret_key.encode(), b"credential cache", "sha256")
         self._brand = api_key_prefix
-        self._tokens: TTLCache[bytes, tuple[Principal, datetime]] = TTLCache(MAX_ENTRIES, TOKEN_TTL_SECONDS)
+        self._tokens: TTLCache[bytes, VerifiedToken] = TTLCache(MAX_ENTRIES, TOKEN_TTL_SECONDS)
         self._keys = SingleFlightCache(self._verify_key, ttl_seconds=KEY_TTL_SECONDS, size=MAX_ENTRIES)
 
-    async def authenticate(self, headers: Headers) -> Principal | None:
-        """The principal, or None when no credential was sent.
+    async def authenticate(self, headers: Headers) -> Principal | OperatorRef | None:
+        """The caller, or None when no credential was sent.
 
         Raises AmbiguousCredentials, InvalidAccessToken or InvalidAPIKey.
         """
@@ -61,31 +82,46 @@ class Authenticator:
         if api_keys:
             return await self._from_api_key(api_keys[0])
         if authorizations:
-            return self._from_bearer(authorizations[0])
+            return await self._from_bearer(authorizations[0])
         return None
 
-    def _from_bearer(self, authorization: str) -> Principal:
+    async def _from_bearer(self, authorization: str) -> Principal | OperatorRef:
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer":
             raise InvalidAccessToken("The Authorization scheme must be Bearer.")
-        now = datetime.now(UTC)
-        digest = self._digest(token)
-        cached = self._tokens.get(digest)
-        if cached is not None and now < cached[1]:
-            return cached[0]
         try:
-            claims = self._codec.verify(token, now)
+            verified = self._verify_token(token)
         except InvalidToken as error:
+            if error.reason is RejectionReason.TYPE:
+                return await self._operators.authenticate(token)
             expired = error.reason is RejectionReason.EXPIRED
             raise InvalidAccessToken(
                 "It has expired; use the refresh token." if expired else None,
                 headers={"WWW-Authenticate": 'Bearer error="invalid_token"'},
             ) from None
+        actor = verified.actor
+        if actor is not None and await self._operators.confirm(actor.subject, actor.epoch) is None:
+            raise InvalidAccessToken("The operator who acts here is disabled, or has a new password.")
+        return verified.principal
+
+    def _verify_token(self, token: str) -> VerifiedToken:
+        """Raises InvalidToken."""
+        now = datetime.now(UTC)
+        digest = self._digest(token)
+        cached = self._tokens.get(digest)
+        if cached is not None and now < cached.expires_at:
+            return cached
+        claims = self._codec.verify(token, now)
         principal = Principal(
-            tenant_id=claims.tenant_id, subject=claims.subject, kind="user", role=claims.role
+            tenant_id=claims.tenant_id,
+            subject=claims.subject,
+            kind="user",
+            role=claims.role,
+            actor_id=claims.actor.subject if claims.actor else None,
         )
-        self._tokens[digest] = (principal, claims.expires_at)
-        return principal
+        verified = VerifiedToken(principal, claims.expires_at, claims.actor)
+        self._tokens[digest] = verified
+        return verified
 
     async def _from_api_key(self, text: str) -> Principal:
         try:

@@ -2,11 +2,20 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
 from app.core.validation import RequestModel, Text, storable_text
 
 SLUG_PATTERN = r"^[a-z][a-z0-9-]{0,38}[a-z0-9]$"
+
+
+def _storable_secret(value: SecretStr) -> SecretStr:
+    storable_text(value.get_secret_value())
+    return value
+
+
+LoginEmail = Annotated[Text, Field(min_length=3, max_length=254)]
+LoginPassword = Annotated[SecretStr, Field(min_length=1, max_length=256), AfterValidator(_storable_secret)]
 
 
 class LoginRequest(RequestModel):
@@ -19,14 +28,8 @@ class LoginRequest(RequestModel):
     )
 
     tenant: Annotated[str, Field(pattern=SLUG_PATTERN)]
-    email: Annotated[Text, Field(min_length=3, max_length=254)]
-    password: Annotated[SecretStr, Field(min_length=1, max_length=256)]
-
-    @field_validator("password")
-    @classmethod
-    def _is_storable(cls, value: SecretStr) -> SecretStr:
-        storable_text(value.get_secret_value())
-        return value
+    email: LoginEmail
+    password: LoginPassword
 
 
 class RefreshRequest(RequestModel):

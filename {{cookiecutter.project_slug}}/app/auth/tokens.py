@@ -1,4 +1,4 @@
-"""The one place where access tokens are made and read: RS256 only, every claim required and checked.
+"""The one place where signed tokens are made and read: RS256 only, every claim required and checked.
 
 Follows RFC 9068 (JWT access tokens) and RFC 8725 (JWT best practices). python-jose alone accepts missing
 claims, unknown `crit`, any `typ` and any key, so everything it leaves open is closed here.
@@ -50,6 +50,104 @@ class InvalidToken(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
+class SignedClaims:
+    """What every token of ours says; `members` holds all claims, for its codec to read the rest from."""
+
+    subject: UUID
+    jti: str
+    issued_at: datetime
+    expires_at: datetime
+    members: Mapping[str, Any]
+
+
+class JWTCodec:
+    """Tokens of one type for one audience: signed with the current key of the ring, verified with the key
+    that the token names."""
+
+    def __init__(self, key_ring: KeyRing, *, token_type: str, issuer: str, audience: str) -> None:
+        self._key_ring = key_ring
+        self._token_type = token_type
+        self._issuer = issuer
+        self._audience = audience
+
+    def sign(self, subject: UUID, members: Mapping[str, Any], *, ttl: timedelta, now: datetime | None) -> str:
+        """A signed token with the claims that every token has, and `members`."""
+        issued_at = now or datetime.now(UTC)
+        claims = {
+            **members,
+            "iss": self._issuer,
+            "aud": self._audience,
+            "sub": str(subject),
+            "jti": new_id().hex,
+            "iat": int(issued_at.timestamp()),
+            "exp": int((issued_at + ttl).timestamp()),
+        }
+        key = self._key_ring.signing_key
+        headers = {"typ": self._token_type, "kid": key.kid}
+        return str(jws.sign(claims, key.prepared, headers=headers, algorithm=ALGORITHM))
+
+    def open(self, token: str, now: datetime) -> SignedClaims:
+        """The claims of a valid token. Raises InvalidToken."""
+        if len(token) > MAX_TOKEN_BYTES:
+            refuse(RejectionReason.OVERSIZED)
+        segments = token.split(".")
+        if len(segments) != 3:
+            refuse(RejectionReason.MALFORMED)
+        header, *_ = [_strict_base64url(segment) for segment in segments]
+        key = self._key_for(_strict_object(header))
+        try:
+            payload = jws.verify(token, key.prepared, algorithms=[ALGORITHM])
+        except JOSEError:
+            refuse(RejectionReason.SIGNATURE)
+        return self._check(_strict_object(payload), now)
+
+    def _key_for(self, header: Mapping[str, Any]) -> VerificationKey:
+        """Decides on the header before any cryptography; a member we do not know is refused, `crit` too."""
+        if header.get("alg") != ALGORITHM:
+            refuse(RejectionReason.ALGORITHM)
+        if header.get("typ") != self._token_type:
+            refuse(RejectionReason.TYPE)
+        if set(header) != HEADER_MEMBERS:
+            refuse(RejectionReason.HEADER)
+        kid = header["kid"]
+        key = self._key_ring.verification_key(kid) if isinstance(kid, str) else None
+        if key is None:
+            refuse(RejectionReason.KEY)
+        return key
+
+    def _check(self, claims: Mapping[str, Any], now: datetime) -> SignedClaims:
+        issued_at, expires_at = _moment(claims.get("iat")), _moment(claims.get("exp"))
+        jti = claims.get("jti")
+        if (
+            claims.get("iss") != self._issuer
+            or claims.get("aud") != self._audience
+            or not isinstance(jti, str)
+            or not 0 < len(jti) <= 64
+            or issued_at > now + LEEWAY
+            or expires_at <= issued_at
+            or ("nbf" in claims and _moment(claims["nbf"]) > now + LEEWAY)
+        ):
+            refuse(RejectionReason.CLAIMS)
+        if expires_at <= now - LEEWAY:  # Not `expires_at + LEEWAY`: it may be the last moment there is.
+            refuse(RejectionReason.EXPIRED)
+        return SignedClaims(
+            subject=uuid_claim(claims.get("sub")),
+            jti=jti,
+            issued_at=issued_at,
+            expires_at=expires_at,
+            members=claims,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """The operator who acts as the subject (RFC 8693, section 4.1); `epoch` must still be the operator's."""
+
+    subject: UUID
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
 class AccessClaims:
     subject: UUID
     tenant_id: UUID
@@ -57,104 +155,93 @@ class AccessClaims:
     jti: str
     issued_at: datetime
     expires_at: datetime
+    actor: Actor | None = None
 
 
 class TokenCodec:
-    """Signs with the current key of the ring and verifies with the key that the token names."""
+    """Access tokens of tenants."""
 
     def __init__(self, key_ring: KeyRing, *, issuer: str, audience: str, ttl_seconds: int) -> None:
-        self._key_ring = key_ring
-        self._issuer = issuer
-        self._audience = audience
+        self._codec = JWTCodec(key_ring, token_type=TOKEN_TYPE, issuer=issuer, audience=audience)
         self._ttl = timedelta(seconds=ttl_seconds)
 
-    def issue(self, subject: UUID, tenant_id: UUID, role: str, now: datetime | None = None) -> str:
-        """A signed access token."""
-        issued_at = now or datetime.now(UTC)
-        claims = {
-            "iss": self._issuer,
-            "aud": self._audience,
-            "sub": str(subject),
-            "tid": str(tenant_id),
-            "role": role,
-            "jti": new_id().hex,
-            "iat": int(issued_at.timestamp()),
-            "exp": int((issued_at + self._ttl).timestamp()),
-        }
-        key = self._key_ring.signing_key
-        headers = {"typ": TOKEN_TYPE, "kid": key.kid}
-        return str(jws.sign(claims, key.prepared, headers=headers, algorithm=ALGORITHM))
+    def issue(
+        self,
+        subject: UUID,
+        tenant_id: UUID,
+        role: str,
+        now: datetime | None = None,
+        *,
+        ttl: timedelta | None = None,
+        actor: Actor | None = None,
+    ) -> str:
+        """A signed access token; with an `actor`, one by which an operator acts as the subject."""
+        members: dict[str, Any] = {"tid": str(tenant_id), "role": role}
+        if actor is not None:
+            members["act"] = {"sub": str(actor.subject), "epoch": actor.epoch}
+        return self._codec.sign(subject, members, ttl=ttl or self._ttl, now=now)
 
     def verify(self, token: str, now: datetime | None = None) -> AccessClaims:
         """The claims of a valid token. Raises InvalidToken."""
-        if len(token) > MAX_TOKEN_BYTES:
-            _refuse(RejectionReason.OVERSIZED)
-        segments = token.split(".")
-        if len(segments) != 3:
-            _refuse(RejectionReason.MALFORMED)
-        header, *_ = [_strict_base64url(segment) for segment in segments]
-        key = self._key_for(_strict_object(header))
-        try:
-            payload = jws.verify(token, key.prepared, algorithms=[ALGORITHM])
-        except JOSEError:
-            _refuse(RejectionReason.SIGNATURE)
-        return self._check(_strict_object(payload), now or datetime.now(UTC))
-
-    def _key_for(self, header: Mapping[str, Any]) -> VerificationKey:
-        """Decides on the header before any cryptography; a member we do not know is refused, `crit` too."""
-        if header.get("alg") != ALGORITHM:
-            _refuse(RejectionReason.ALGORITHM)
-        if header.get("typ") != TOKEN_TYPE:
-            _refuse(RejectionReason.TYPE)
-        if set(header) != HEADER_MEMBERS:
-            _refuse(RejectionReason.HEADER)
-        kid = header["kid"]
-        key = self._key_ring.verification_key(kid) if isinstance(kid, str) else None
-        if key is None:
-            _refuse(RejectionReason.KEY)
-        return key
-
-    def _check(self, claims: Mapping[str, Any], now: datetime) -> AccessClaims:
-        issued_at, expires_at = _moment(claims.get("iat")), _moment(claims.get("exp"))
-        role, jti = claims.get("role"), claims.get("jti")
-        if (
-            claims.get("iss") != self._issuer
-            or claims.get("aud") != self._audience
-            or not isinstance(role, str)
-            or not 0 < len(role) <= MAX_ROLE_LENGTH
-            or not isinstance(jti, str)
-            or not 0 < len(jti) <= 64
-            or issued_at > now + LEEWAY
-            or expires_at <= issued_at
-            or ("nbf" in claims and _moment(claims["nbf"]) > now + LEEWAY)
-        ):
-            _refuse(RejectionReason.CLAIMS)
-        if expires_at <= now - LEEWAY:  # Not `expires_at + LEEWAY`: it may be the last moment there is.
-            _refuse(RejectionReason.EXPIRED)
+        now = now or datetime.now(UTC)
+        claims = self._codec.open(token, now)
+        role = claims.members.get("role")
+        if not isinstance(role, str) or not 0 < len(role) <= MAX_ROLE_LENGTH:
+            refuse(RejectionReason.CLAIMS)
+        actor = _actor(claims.members["act"]) if "act" in claims.members else None
+        if actor is not None and claims.expires_at <= now:  # A time box has no leeway.
+            refuse(RejectionReason.EXPIRED)
         return AccessClaims(
-            subject=_uuid(claims.get("sub")),
-            tenant_id=_uuid(claims.get("tid")),
+            subject=claims.subject,
+            tenant_id=uuid_claim(claims.members.get("tid")),
             role=role,
-            jti=jti,
-            issued_at=issued_at,
-            expires_at=expires_at,
+            jti=claims.jti,
+            issued_at=claims.issued_at,
+            expires_at=claims.expires_at,
+            actor=actor,
         )
 
 
-def _refuse(reason: RejectionReason) -> NoReturn:
+def refuse(reason: RejectionReason) -> NoReturn:
+    """Raises InvalidToken."""
     raise InvalidToken(reason) from None
+
+
+def uuid_claim(value: Any) -> UUID:
+    """The id in a claim, in its canonical spelling only, so that one id is one string everywhere."""
+    try:
+        parsed = UUID(value) if isinstance(value, str) else None
+    except ValueError:
+        parsed = None
+    if parsed is None or str(parsed) != value:
+        refuse(RejectionReason.CLAIMS)
+    return parsed
+
+
+def epoch_claim(value: Any) -> int:
+    """The number in a claim: positive, and no larger than the database holds."""
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value < 2**63:
+        refuse(RejectionReason.CLAIMS)
+    return value
+
+
+def _actor(value: Any) -> Actor:
+    """Exactly what `issue` writes: an actor who acts for another, or names more, is refused."""
+    if not isinstance(value, dict) or set(value) != {"sub", "epoch"}:
+        refuse(RejectionReason.CLAIMS)
+    return Actor(uuid_claim(value["sub"]), epoch_claim(value["epoch"]))
 
 
 def _strict_base64url(segment: str) -> bytes:
     """RFC 7515: no padding, no foreign characters, no stray bits, so that one token has one spelling."""
     if not SEGMENT.fullmatch(segment):
-        _refuse(RejectionReason.MALFORMED)
+        refuse(RejectionReason.MALFORMED)
     try:
         decoded = base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
     except binascii.Error:
-        _refuse(RejectionReason.MALFORMED)
+        refuse(RejectionReason.MALFORMED)
     if base64.urlsafe_b64encode(decoded).rstrip(b"=").decode() != segment:
-        _refuse(RejectionReason.MALFORMED)
+        refuse(RejectionReason.MALFORMED)
     return decoded
 
 
@@ -164,7 +251,7 @@ def _strict_object(document: bytes) -> dict[str, Any]:
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         members = dict(pairs)
         if len(members) != len(pairs):
-            _refuse(RejectionReason.MALFORMED)
+            refuse(RejectionReason.MALFORMED)
         return members
 
     try:
@@ -173,32 +260,21 @@ def _strict_object(document: bytes) -> dict[str, Any]:
     except InvalidToken:
         raise
     except (ValueError, RecursionError):
-        _refuse(RejectionReason.MALFORMED)
+        refuse(RejectionReason.MALFORMED)
     if not isinstance(value, dict):
-        _refuse(RejectionReason.MALFORMED)
+        refuse(RejectionReason.MALFORMED)
     return value
 
 
 def _refuse_constant(_: str) -> NoReturn:
     """NaN and Infinity are Python's JSON, not RFC 8259's."""
-    _refuse(RejectionReason.MALFORMED)
+    refuse(RejectionReason.MALFORMED)
 
 
 def _moment(value: Any) -> datetime:
     if not isinstance(value, int) or isinstance(value, bool):
-        _refuse(RejectionReason.CLAIMS)
+        refuse(RejectionReason.CLAIMS)
     try:
         return datetime.fromtimestamp(value, UTC)
     except (OverflowError, OSError, ValueError):
-        _refuse(RejectionReason.CLAIMS)
-
-
-def _uuid(value: Any) -> UUID:
-    try:
-        parsed = UUID(value) if isinstance(value, str) else None
-    except ValueError:
-        parsed = None
-    # Only the canonical spelling, so that one id is one string everywhere.
-    if parsed is None or str(parsed) != value:
-        _refuse(RejectionReason.CLAIMS)
-    return parsed
+        refuse(RejectionReason.CLAIMS)

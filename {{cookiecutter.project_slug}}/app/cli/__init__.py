@@ -3,11 +3,12 @@
 import sys
 from typing import NoReturn
 
+import asyncpg
 import typer
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.auth.key_ring import KeyRingError
-from app.cli import dev, keys, migrate, serve, tenant_archives, tenants
+from app.cli import dev, isolation, keys, migrate, operators, serve, tenant_archives, tenants
 from app.core.errors import AppError
 from app.core.settings import SettingsError
 
@@ -22,7 +23,9 @@ cli = typer.Typer(
 cli.command("serve")(serve.serve)
 cli.add_typer(dev.app, name="dev")
 cli.add_typer(migrate.app, name="migrate")
+tenants.app.command("prove-isolation")(isolation.prove)
 cli.add_typer(tenants.app, name="tenants")
+cli.add_typer(operators.app, name="operators")
 tenants.app.command("export")(tenant_archives.export)
 tenants.app.command("import")(tenant_archives.import_)
 tenants.app.command("move")(tenant_archives.move)
@@ -37,7 +40,7 @@ def main() -> None:
         fail(f"{error.title}: {error.detail}" if error.detail else error.title)
     except (SettingsError, KeyRingError) as error:
         fail(str(error))
-    except (SQLAlchemyError, OSError) as error:
+    except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
         # SQLAlchemy's messages repeat statements and parameters; the kind of the cause is enough.
         cause = getattr(error, "orig", None) or error
         fail(f"PostgreSQL or Redis did not answer as expected ({type(cause).__name__}); check the URLs")

@@ -35,7 +35,8 @@ class Principal:
     """Who is calling, as proven by a verified credential.
 
     `subject` is the user's id or the API key's id, by `kind`. `role` names the RBAC policy that applies.
-    `scopes` narrows an API key below its role; None means no narrowing.
+    `scopes` narrows an API key below its role; None means no narrowing. `actor_id` is the operator who acts
+    as this user; such a principal must not be let near the user's credentials.
     """
 
     tenant_id: UUID
@@ -44,6 +45,19 @@ class Principal:
     role: str
     key_id: UUID | None = None
     scopes: tuple[str, ...] | None = None
+    actor_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorRef:
+    """A person who runs the platform, as proven by an operator's token: never a principal of a tenant.
+
+    `epoch` grows whenever everything issued to the operator before must end.
+    """
+
+    id: UUID
+    email: str
+    epoch: int
 
 
 def tenant_schema(tenant_id: UUID) -> str:

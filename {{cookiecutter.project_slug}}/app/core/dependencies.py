@@ -7,7 +7,7 @@ from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.context import Principal, TenantRef
-from app.core.database import TenantDatabases
+from app.core.database import Database, TenantDatabases
 from app.core.errors import Unauthorized
 from app.core.pagination import CursorCodec
 from app.core.settings import Settings
@@ -16,6 +16,11 @@ from app.core.settings import Settings
 def _settings(request: Request) -> Settings:
     settings: Settings = request.app.state.settings
     return settings
+
+
+def _database(request: Request) -> Database:
+    database: Database = request.app.state.database
+    return database
 
 
 def _databases(request: Request) -> TenantDatabases:
@@ -43,6 +48,7 @@ def _tenant(request: Request) -> TenantRef:
 
 
 CurrentSettings = Annotated[Settings, Depends(_settings)]
+PlatformDatabase = Annotated[Database, Depends(_database)]
 CurrentDatabases = Annotated[TenantDatabases, Depends(_databases)]
 Cursors = Annotated[CursorCodec, Depends(_cursors)]
 CurrentPrincipal = Annotated[Principal, Depends(_principal)]

@@ -20,6 +20,12 @@ SECURITY_SCHEMES: Final = {
         "name": "X-API-Key",
         "description": "An API key of the tenant.",
     },
+    "operatorToken": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "The `access_token` of `POST /v1/operators/login`; opens nothing of a tenant.",
+    },
 }
 PROBLEM_SCHEMA: Final = {
     "type": "object",
@@ -50,6 +56,8 @@ TAGS: Final = [
     {"name": "auth", "description": "Log in and get tokens."},
     {"name": "resources", "description": "The sample tenant-owned resource."},
     {"name": "users", "description": "The people of the tenant."},
+    {"name": "tenants", "description": "The tenants of the platform, for its operators."},
+    {"name": "operators", "description": "The people who run the platform, and their trail."},
     {"name": "health", "description": "For load balancers and orchestrators."},
 ]
 
@@ -57,7 +65,8 @@ AccessOf = Callable[[object], str | None]
 
 
 def install_openapi(app: FastAPI, access_of: AccessOf) -> None:
-    """Make `app.openapi()` describe what `access_of` says of an endpoint: a permission, `public`, None."""
+    """Make `app.openapi()` describe what `access_of` says of an endpoint: a permission, `public`,
+    `operators`, None."""
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -96,15 +105,19 @@ def api_routes(app: FastAPI) -> list[RouteContext]:
 def _describe_operation(operation: dict[str, Any], access: str | None) -> None:
     responses = operation.setdefault("responses", {})
     problems = dict(PROBLEMS)
+    operation["x-access"] = access if access in {"public", "operators"} else "tenant"
     if access == "public":
         problems = {"429": PROBLEMS["429"]}
+    elif access == "operators":
+        operation["security"] = [{"operatorToken": []}]
+        problems["403"] = "The caller is no operator."
     else:
         operation["security"] = [{"accessToken": []}, {"apiKey": []}]
         operation["x-permission"] = access
     if "422" in responses:
         problems["422"] = "The request is not valid; `errors` lists the fields."
     if any(parameter.get("in") == "path" for parameter in operation.get("parameters", [])):
-        problems["404"] = "Not in this tenant."
+        problems["404"] = "There is no such thing." if access == "operators" else "Not in this tenant."
     for status, description in problems.items():
         responses[status] = {
             "description": description,

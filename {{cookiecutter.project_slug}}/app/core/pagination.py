@@ -66,10 +66,22 @@ class CursorCodec:
         except (BadData, ValueError, TypeError) as error:
             raise InvalidCursor("Start again without `cursor`.") from error
 
-    def _serializer(self, tenant_id: UUID, collection: str) -> URLSafeSerializer:
+    def encode_sequence(self, collection: str, sequence: int) -> str:
+        """A position in a numbered collection of the platform."""
+        return str(self._serializer(None, collection).dumps(sequence))
+
+    def decode_sequence(self, collection: str, cursor: str) -> int:
+        """Raises InvalidCursor for anything but a cursor of this collection."""
+        try:
+            return int(self._serializer(None, collection).loads(cursor))
+        except (BadData, ValueError, TypeError) as error:
+            raise InvalidCursor("Start again without `cursor`.") from error
+
+    def _serializer(self, tenant_id: UUID | None, collection: str) -> URLSafeSerializer:
+        owner = tenant_id.hex if tenant_id else "platform"
         return URLSafeSerializer(
             self._secret_key,
-            salt=f"cursor:{tenant_id.hex}:{collection}",
+            salt=f"cursor:{owner}:{collection}",
             signer_kwargs={"digest_method": hashlib.sha256, "key_derivation": "hmac"},
         )
 

@@ -51,6 +51,13 @@ class PlacementSettings(BaseModel):
         return postgresql_url(value)
 
 
+class Pooler(StrEnum):
+    """What stands between the service and PostgreSQL. `pgbouncer` means its transaction mode."""
+
+    NONE = "none"
+    PGBOUNCER = "pgbouncer"
+
+
 class Settings(BaseSettings):
     """Read from the environment (prefix `APP_`), then `.env`, `.local/runtime.env`, `project.env`.
 
@@ -74,7 +81,9 @@ class Settings(BaseSettings):
 
     jwt_issuer: str = "app"
     jwt_audience: str = "app-api"
+    operator_audience: str = "app-operators"
     access_token_ttl_seconds: Annotated[int, Field(ge=60, le=3600)] = 900
+    operator_token_ttl_seconds: Annotated[int, Field(ge=60, le=900)] = 900
     refresh_token_ttl_seconds: Annotated[int, Field(ge=3600, le=90 * 86400)] = 30 * 86400
     bcrypt_rounds: Annotated[int, Field(ge=4, le=16)] = 12
     api_key_bcrypt_rounds: Annotated[int, Field(ge=4, le=16)] = 10
@@ -87,6 +96,7 @@ class Settings(BaseSettings):
     sign_up_enabled: bool = False
     tenant_deletion_grace_days: Annotated[int, Field(ge=0, le=365)] = 30
 
+    database_pooler: Pooler = Pooler.NONE
     database_pool_size: Annotated[int, Field(ge=1, le=500)] = 16
     database_pool_timeout_seconds: Annotated[float, Field(gt=0, le=60)] = 10.0
     dedicated_pool_size: Annotated[int, Field(ge=1, le=100)] = 4
@@ -134,6 +144,12 @@ class Settings(BaseSettings):
         return value
 
     @model_validator(mode="after")
+    def _keep_audiences_apart(self) -> Self:
+        if self.operator_audience == self.jwt_audience:
+            raise ValueError("APP_OPERATOR_AUDIENCE must differ from APP_JWT_AUDIENCE")
+        return self
+
+    @model_validator(mode="after")
     def _refuse_unsafe_outside_dev(self) -> Self:
         if self.environment in {Environment.DEV, Environment.TEST}:
             return self
@@ -155,6 +171,14 @@ class Settings(BaseSettings):
             faults.append(f"APP_JWT_KEYS_DIR: no current.pem in {self.jwt_keys_dir}")
         if faults:
             raise ValueError("; ".join(faults))
+        return self
+
+    @model_validator(mode="after")
+    def _can_do_what_it_enables(self) -> Self:
+        if self.sign_up_enabled and self.migration_database_url is None:
+            raise ValueError(
+                "APP_SIGN_UP_ENABLED needs APP_MIGRATION_DATABASE_URL: a sign-up makes a schema and a role"
+            )
         return self
 
     @property
@@ -210,7 +234,7 @@ def load_settings(**overrides: Any) -> Settings:
 
 
 def _variable(location: tuple[int | str, ...]) -> str:
-    return f"APP_{str(location[0]).upper()}" if location else "settings"
+    return ".".join((f"APP_{str(location[0]).upper()}", *map(str, location[1:]))) if location else "settings"
 
 
 def _reason(kind: str, message: str) -> str:

@@ -5,29 +5,33 @@ from typing import Protocol
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.core.context import Principal
+from app.core.context import OperatorRef, Principal
 from app.core.errors import AppError, Unauthorized
 
 
 class Authenticates(Protocol):
     """Raises Unauthorized for a credential that is not valid; None means that there was none."""
 
-    async def authenticate(self, headers: Headers) -> Principal | None: ...
+    async def authenticate(self, headers: Headers) -> Principal | OperatorRef | None: ...
 
 
 class Authenticate:
-    """Sets `principal`, or `auth_error` for the access check to raise on routes that need a principal."""
+    """Sets `principal` or `operator`, never both, or `auth_error` for the access check to raise."""
 
     def __init__(self, app: ASGIApp, *, authenticator: Authenticates) -> None:
         self._app = app
         self._authenticator = authenticator
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        principal: Principal | None = None
+        caller: Principal | OperatorRef | None = None
         auth_error: AppError | None = None
         try:
-            principal = await self._authenticator.authenticate(Headers(scope=scope))
+            caller = await self._authenticator.authenticate(Headers(scope=scope))
         except Unauthorized as error:
             auth_error = error
-        scope["state"].update(principal=principal, auth_error=auth_error)
+        scope["state"].update(
+            principal=caller if isinstance(caller, Principal) else None,
+            operator=caller if isinstance(caller, OperatorRef) else None,
+            auth_error=auth_error,
+        )
         await self._app(scope, receive, send)

@@ -42,6 +42,7 @@ class RateLimit:
             decision = await self._limiter.check(
                 tenant=state["tenant"],
                 principal=state["principal"],
+                operator=state["operator"],
                 address=client_address(scope, self._trusted_proxies),
                 route_class=route_class(scope["method"], scope["path"]),
             )

@@ -55,7 +55,8 @@ class RequestLog:
 def _facts(scope: Scope, status: int, duration_us: int) -> dict[str, Any]:
     """What is logged: never bodies, credentials or the query string."""
     state = scope["state"]
-    principal = state.get("principal")
+    principal, operator = state.get("principal"), state.get("operator")
+    actor = operator.id if operator else principal.actor_id if principal else None
     return {
         "method": scope["method"],
         # An unmatched path is the client's text: cut, and quoted by the renderer.
@@ -64,6 +65,8 @@ def _facts(scope: Scope, status: int, duration_us: int) -> dict[str, Any]:
         "duration_ms": round(duration_us / 1000, 2),
         "tenant": state["tenant"].slug if state.get("tenant") else None,
         "subject": str(principal.subject) if principal else None,
+        # The operator who calls, or who acts as the subject.
+        "actor": str(actor) if actor else None,
     }
 
 

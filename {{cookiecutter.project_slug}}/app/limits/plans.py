@@ -5,12 +5,18 @@ from typing import Final, Literal
 
 from app.limits.gcra import Limit
 
-RouteClass = Literal["read", "write", "auth"]
+RouteClass = Literal["read", "write", "auth", "sign_up"]
 
 ADDRESS_LIMIT: Final = Limit(300)
 LOGIN_LIMIT: Final = Limit(30)
+# A sign-up makes a schema: few from one address, and not many in all.
+SIGN_UP_LIMIT: Final = Limit(5, window_seconds=3600)
+SIGN_UP_TOTAL_LIMIT: Final = Limit(100, window_seconds=3600)
+OPERATOR_LIMIT: Final = Limit(600)
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _EXEMPT_PATHS: Final = frozenset({"/docs", "/docs/oauth2-redirect", "/openapi.json"})
+_OPERATOR_LOGIN: Final = "/v1/operators/login"
+_SIGN_UP: Final = "/v1/sign-up"
 _EXEMPT_PREFIXES: Final = ("/health/", "/.well-known/")
 
 
@@ -51,6 +57,8 @@ def is_exempt(path: str) -> bool:
 
 def route_class(method: str, path: str) -> RouteClass:
     """The class whose bucket a request is charged to."""
-    if path.startswith("/v1/auth/"):
+    if path.startswith("/v1/auth/") or path == _OPERATOR_LOGIN:
         return "auth"
+    if path == _SIGN_UP:
+        return "sign_up"
     return "read" if method in _READS else "write"

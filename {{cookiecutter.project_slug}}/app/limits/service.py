@@ -17,13 +17,22 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.cache import SingleFlightCache
-from app.core.context import Principal, TenantRef
+from app.core.context import OperatorRef, Principal, TenantRef
 from app.core.database import Database
 from app.core.epochs import epoch_key
 from app.core.errors import ServiceUnavailable
 from app.limits.gcra import Bucket, Limit, LocalGCRA, RedisGCRA, Verdict
 from app.limits.models import RateLimitConfig
-from app.limits.plans import ADDRESS_LIMIT, LOGIN_LIMIT, Limits, RouteClass, plan_limits
+from app.limits.plans import (
+    ADDRESS_LIMIT,
+    LOGIN_LIMIT,
+    OPERATOR_LIMIT,
+    SIGN_UP_LIMIT,
+    SIGN_UP_TOTAL_LIMIT,
+    Limits,
+    RouteClass,
+    plan_limits,
+)
 
 OutageMode = Literal["local", "open", "closed"]
 
@@ -119,9 +128,14 @@ class RateLimiter:
         principal: Principal | None,
         address: str,
         route_class: RouteClass,
+        operator: OperatorRef | None = None,
     ) -> Decision:
         """Charge one request. Raises RateLimiterUnavailable in outage mode `closed`."""
-        buckets = await self._buckets(tenant, principal, address, route_class)
+        if operator is not None and route_class != "auth":
+            key = f"limit:{{{operator.id.hex}}}:operator"
+            buckets = [Bucket("operator", key, OPERATOR_LIMIT)]
+        else:
+            buckets = await self._buckets(tenant, principal, address, route_class)
         denied = self._still_denied(buckets)
         if denied is not None:
             return Decision(allowed=False, verdict=denied)
@@ -137,11 +151,15 @@ class RateLimiter:
     async def _buckets(
         self, tenant: TenantRef | None, principal: Principal | None, address: str, route_class: RouteClass
     ) -> list[Bucket]:
+        if route_class == "sign_up":
+            return [
+                Bucket("address", f"limit:{{sign-up}}:{_digest(address)}", SIGN_UP_LIMIT),
+                Bucket("sign_ups", "limit:{sign-up}:all", SIGN_UP_TOTAL_LIMIT),
+            ]
         if tenant is None or principal is None or route_class == "auth":
             # Logging in is throttled by address, whoever one claims to be.
             limit = LOGIN_LIMIT if route_class == "auth" else ADDRESS_LIMIT
-            digest = hashlib.sha256(address.encode()).hexdigest()[:24]
-            return [Bucket("address", f"limit:{{{digest}}}:{route_class}", limit)]
+            return [Bucket("address", f"limit:{{{_digest(address)}}}:{route_class}", limit)]
         limits = await self._source.limits_for(tenant)
         tag = f"limit:{{{tenant.id.hex}}}"
         return [
@@ -169,7 +187,7 @@ class RateLimiter:
             return None
 
     def _without_redis(self, buckets: Sequence[Bucket], route_class: RouteClass) -> Decision:
-        if route_class == "auth":
+        if route_class in {"auth", "sign_up"}:
             # Guessing passwords must not become free because Redis is away, whatever the mode.
             verdict = self._local.check(buckets)
             return Decision(verdict.allowed, verdict)
@@ -195,6 +213,10 @@ class RateLimiter:
     def _remember_denial(self, buckets: Sequence[Bucket], verdict: Verdict) -> None:
         until = time.monotonic() + min(verdict.retry_after_us / 1_000_000, 60)
         self._denied[_identity(buckets)] = (until, verdict)
+
+
+def _digest(address: str) -> str:
+    return hashlib.sha256(address.encode()).hexdigest()[:24]
 
 
 def _identity(buckets: Sequence[Bucket]) -> tuple[str, ...]:

@@ -70,3 +70,8 @@ class NoMigrationDatabase(AppError):
     status = 503
     slug = "no-migration-database"
     title = "APP_MIGRATION_DATABASE_URL is not set; tenants are created by the login that owns the database"
+
+
+class IsolationProofRunning(Conflict):
+    slug = "isolation-proof-running"
+    title = "Another isolation proof runs on this database; wait until it has ended"

@@ -9,7 +9,7 @@ import unicodedata
 from uuid import UUID
 
 from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from app.access import ADMIN
 from app.core.context import DEFAULT_PLACEMENT, tenant_schema
@@ -29,7 +29,7 @@ from app.tenants.creation import (
 )
 from app.tenants.errors import TenantMoving
 from app.tenants.models import OperationKind, Plan, Tenant, TenantState
-from app.tenants.operations import tenant_locked
+from app.tenants.operations import OperationRef, tenant_locked
 from app.tenants.purge import forget
 from app.tenants.schema import drop_schema, in_schema
 from app.users import service as users
@@ -87,7 +87,9 @@ class Onboarding:
             await operations.run(connection, operation, creation.steps())
         return creation.finished()
 
-    async def resume(self, tenant_id: UUID, *, save: Save | None = None) -> TenantCredentials | None:
+    async def resume(
+        self, tenant_id: UUID, *, save: Save | None = None, record: Record | None = None
+    ) -> TenantCredentials | None:
         """Finish an onboarding that was interrupted; the admin gets new credentials if it had none yet.
 
         None when they were made (and saved) before. Raises TenantNotFound, NothingToResume,
@@ -95,7 +97,7 @@ class Onboarding:
         """
         async with tenant_locked(self._owners.registry, tenant_id) as connection:
             tenant = await find_tenant(connection, tenant_id)
-            operation = await operations.take_up(connection, tenant_id, OperationKind.ONBOARD)
+            operation = await self._take_up(connection, tenant_id, record, OperationKind.ONBOARD)
             new = NewTenant(
                 name=tenant.name,
                 slug=tenant.slug,
@@ -116,8 +118,8 @@ class Onboarding:
         """
         async with tenant_locked(self._owners.registry, tenant_id) as connection:
             tenant = await find_tenant(connection, tenant_id)
-            operation = await operations.take_up(
-                connection, tenant_id, OperationKind.ONBOARD, OperationKind.IMPORT
+            operation = await self._take_up(
+                connection, tenant_id, record, OperationKind.ONBOARD, OperationKind.IMPORT
             )
             schema = tenant_schema(tenant_id)
             # The tenant's database first: while its registry row stands, this can be repeated.
@@ -126,10 +128,6 @@ class Onboarding:
                     await drop_schema(placed, schema)
             async with connection.begin():
                 await drop_schema(connection, schema)
-                async with AsyncSession(connection, expire_on_commit=False) as session:
-                    if record is not None:
-                        await record(session, tenant_id)
-                    await session.flush()
                 await forget(connection, tenant_id, keep_trace=operation.parameters.get("revives", False))
 
     async def reset_admin_password(self, slug: str, email: str) -> str | None:
@@ -155,6 +153,16 @@ class Onboarding:
                 changed = await users.set_password(session, email, role=ADMIN, password_hash=password_hash)
                 await session.flush()
         return password if changed else None
+
+    async def _take_up(
+        self, connection: AsyncConnection, tenant_id: UUID, record: Record | None, *kinds: OperationKind
+    ) -> OperationRef:
+        async with connection.begin():
+            operation = await operations.take_up(connection, tenant_id, *kinds)
+            if record is not None:
+                async with AsyncSession(connection, expire_on_commit=False) as session:
+                    await record(session, tenant_id)
+        return operation
 
     async def _register(self, session: AsyncSession, tenant_id: UUID, new: NewTenant) -> None:
         session.add(

@@ -107,18 +107,20 @@ async def unfinished(connection: AsyncConnection, tenant_id: UUID) -> OperationR
 
 
 async def take_up(connection: AsyncConnection, tenant_id: UUID, *kinds: OperationKind) -> OperationRef:
-    """The unfinished operation, its attempt counted. Raises NothingToResume when there is none of `kinds`."""
-    async with connection.begin():
-        operation = await unfinished(connection, tenant_id)
-        if operation is None or operation.kind not in kinds:
-            raise NothingToResume
-        await _set(
-            connection,
-            operation.id,
-            state=OperationState.RUNNING,
-            attempts=TenantOperation.attempts + 1,
-            error=None,
-        )
+    """The unfinished operation, its attempt counted in the caller's transaction.
+
+    Raises NothingToResume when there is none of `kinds`.
+    """
+    operation = await unfinished(connection, tenant_id)
+    if operation is None or operation.kind not in kinds:
+        raise NothingToResume
+    await _set(
+        connection,
+        operation.id,
+        state=OperationState.RUNNING,
+        attempts=TenantOperation.attempts + 1,
+        error=None,
+    )
     return operation
 
 

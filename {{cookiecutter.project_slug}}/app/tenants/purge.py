@@ -2,11 +2,13 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
 from redis.asyncio import Redis
-from sqlalchemy import Row, delete, func, select, text, update
+from sqlalchemy import Row, and_, delete, func, or_, select, text, update
+from sqlalchemy import exists as exists_row
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from app.core.context import DEFAULT_PLACEMENT, tenant_schema
@@ -47,11 +49,15 @@ class Purge:
 
     async def due(self) -> Sequence[UUID]:
         """The tenants whose grace is over; among them those whose purge was interrupted."""
-        query = select(Tenant.id).where(
-            Tenant.state == TenantState.DELETING, Tenant.purge_after <= func.now()
+        begun = exists_row().where(
+            TenantOperation.tenant_id == Tenant.id,
+            TenantOperation.kind == OperationKind.PURGE,
+            TenantOperation.state.in_(operations.UNFINISHED),
         )
+        grace_is_over = and_(Tenant.state == TenantState.DELETING, Tenant.purge_after <= func.now())
+        query = select(Tenant.id).where(or_(grace_is_over, begun)).order_by(Tenant.id)
         async with self._owners.registry.connect() as connection:
-            return (await connection.scalars(query.order_by(Tenant.purge_after))).all()
+            return (await connection.scalars(query)).all()
 
     async def run(
         self, tenant_id: UUID, *, before_grace_ends: bool = False, record: Record | None = None
@@ -63,7 +69,7 @@ class Purge:
         """
         async with tenant_locked(self._owners.registry, tenant_id) as connection:
             tenant = await find_tenant(connection, tenant_id)
-            if tenant.state != TenantState.DELETED:
+            if tenant.state != TenantState.DELETED or await _is_unfinished(connection, tenant_id):
                 operation = await self._begin(
                     connection, tenant, before_grace_ends=before_grace_ends, record=record
                 )
@@ -113,25 +119,24 @@ class Purge:
             )
 
     def _steps(self, tenant: Row[Any]) -> list[Step]:
+        return [
+            Step("schema", partial(self._drop, tenant)),
+            Step("rows", partial(_delete_rows, tenant.id)),
+            Step("close", partial(_leave_trace, tenant.id)),
+            Step("cache", partial(self._forget, tenant.id)),
+            Step("sweep", partial(_sweep, tenant.id)),
+        ]
+
+    async def _drop(self, tenant: Row[Any], registry: AsyncConnection) -> None:
         schema = tenant_schema(tenant.id)
+        if tenant.placement != DEFAULT_PLACEMENT:
+            async with self._owners.of(tenant.placement).begin() as placed:
+                await drop_schema(placed, schema)
+        await drop_schema(registry, schema)
 
-        async def drop(registry: AsyncConnection) -> None:
-            if tenant.placement != DEFAULT_PLACEMENT:
-                async with self._owners.of(tenant.placement).begin() as placed:
-                    await drop_schema(placed, schema)
-            await drop_schema(registry, schema)
-
-        async def delete_rows(registry: AsyncConnection) -> None:
-            await _delete_rows(registry, tenant.id)
-
-        async def clear(_registry: AsyncConnection) -> None:
-            async for key in self._keys(tenant.id):
-                await self._redis.delete(key)
-
-        async def close(registry: AsyncConnection) -> None:
-            await _leave_trace(registry, tenant.id)
-
-        return [Step("schema", drop), Step("rows", delete_rows), Step("cache", clear), Step("close", close)]
+    async def _forget(self, tenant_id: UUID, _registry: AsyncConnection) -> None:
+        async for key in self._keys(tenant_id):
+            await self._redis.delete(key)
 
     def _keys(self, tenant_id: UUID) -> AsyncIterator[bytes]:
         keys: AsyncIterator[bytes] = self._redis.scan_iter(match=f"*{tenant_id.hex}*", count=1000)
@@ -140,26 +145,26 @@ class Purge:
 
 async def forget(connection: AsyncConnection, tenant_id: UUID, *, keep_trace: bool) -> None:
     """Delete a tenant's rows of the shared tables, and its registry row or what that says."""
-    await _delete_rows(connection, tenant_id)
+    await _delete_rows(tenant_id, connection)
     await connection.execute(delete(TenantOperation).where(TenantOperation.tenant_id == tenant_id))
     if keep_trace:
-        await _leave_trace(connection, tenant_id)
+        await _leave_trace(tenant_id, connection)
     else:
         await connection.execute(delete(Tenant).where(Tenant.id == tenant_id))
 
 
-async def _delete_rows(connection: AsyncConnection, tenant_id: UUID) -> None:
-    for table in await _tables_with_tenants(connection):
+async def _delete_rows(tenant_id: UUID, registry: AsyncConnection) -> None:
+    for table in await _tables_with_tenants(registry):
         if table != TenantOperation.__tablename__:
-            await connection.execute(
+            await registry.execute(
                 text(f"DELETE FROM {PLATFORM_SCHEMA}.{table} WHERE tenant_id = :id"),  # noqa: S608
                 {"id": tenant_id},
             )
 
 
-async def _leave_trace(connection: AsyncConnection, tenant_id: UUID) -> None:
+async def _leave_trace(tenant_id: UUID, registry: AsyncConnection) -> None:
     """That there was a tenant with this id, and no more."""
-    await connection.execute(
+    await registry.execute(
         update(Tenant)
         .where(Tenant.id == tenant_id)
         .values(
@@ -172,6 +177,18 @@ async def _leave_trace(connection: AsyncConnection, tenant_id: UUID) -> None:
             epoch=Tenant.epoch + 1,
         )
     )
+
+
+async def _sweep(tenant_id: UUID, registry: AsyncConnection) -> None:
+    """Waits for writers that began before the tenant was closed; later ones see that it is."""
+    for table in await _tables_with_tenants(registry):
+        await registry.execute(text(f"LOCK TABLE {PLATFORM_SCHEMA}.{table} IN SHARE MODE"))
+    await _delete_rows(tenant_id, registry)
+
+
+async def _is_unfinished(connection: AsyncConnection, tenant_id: UUID) -> bool:
+    async with connection.begin():
+        return await operations.unfinished(connection, tenant_id) is not None
 
 
 async def _count(connection: AsyncConnection, table: str, tenant_id: UUID) -> int:

@@ -71,6 +71,15 @@ async def find_active(session: AsyncSession, user_id: UUID) -> ActiveUser | None
     return None if row is None else ActiveUser(row.id, row.role)
 
 
+async def find_active_by_email(session: AsyncSession, email: str) -> ActiveUser | None:
+    """The user, unless disabled or gone."""
+    query = select(User.id, User.role).where(
+        User.email == normalize_email(email), User.state == UserState.ACTIVE
+    )
+    row = (await session.execute(query)).one_or_none()
+    return None if row is None else ActiveUser(row.id, row.role)
+
+
 async def get_user(session: AsyncSession, user_id: UUID) -> User:
     """Raises UserNotFound."""
     user = await session.get(User, user_id)

@@ -9,7 +9,15 @@ import pytest
 from fastapi import APIRouter, FastAPI
 from sqlalchemy import text
 
-from app.access import DEFAULT_ROLES, GuardedRoute, declared_access, default_rules, requires
+from app.access import (
+    DEFAULT_ROLES,
+    OPERATORS,
+    PUBLIC,
+    GuardedRoute,
+    declared_access,
+    default_rules,
+    requires,
+)
 from app.access.policies import compile_rules
 from app.core.database import Database
 from app.core.openapi import api_routes
@@ -31,6 +39,7 @@ def test_the_public_routes_are_known(app: FastAPI) -> None:
         "/v1/auth/login",
         "/v1/auth/refresh",
         "/v1/auth/logout",
+        "/v1/operators/login",
         "/.well-known/jwks.json",
         "/health/live",
         "/health/ready",
@@ -73,7 +82,7 @@ async def test_the_roles_hold_on_every_route(app: FastAPI, tenant: TestTenant, r
     async with client_of(app) as client:
         for route in api_routes(app):
             permission = declared_access(route.endpoint)
-            if permission in {None, "public"}:
+            if permission in {None, PUBLIC, OPERATORS}:
                 continue
             assert permission is not None
             path = (

@@ -100,3 +100,29 @@ def test_later_files_win_and_the_environment_wins_over_all(
     monkeypatch.setenv("APP_PROJECT_NAME", "three")
     settings = load_settings(**with_keys(tmp_path))
     assert (settings.project_name, settings.port, settings.host) == ("three", 1002, "h1")
+
+
+def test_a_sign_up_needs_the_login_that_makes_schemas(tmp_path: Path) -> None:
+    given = with_keys(tmp_path) | {"sign_up_enabled": True, "migration_database_url": None}
+    with pytest.raises(SettingsError, match="APP_SIGN_UP_ENABLED needs APP_MIGRATION_DATABASE_URL"):
+        load_settings(**given)
+
+
+@pytest.mark.parametrize(
+    ("placements", "complaint"),
+    [
+        ("not json", "placements"),
+        ('{"Bad Name": {"database_url": "postgresql://a:b@h/d"}}', "lower-case letters"),
+        ('{"default": {"database_url": "postgresql://a:b@h/d"}}', "APP_DATABASE_URL"),
+        ('{"eu": {"database_url": "mysql://a:s3cretpart@h/d"}}', "postgresql://"),
+        ('{"eu": {"database_url": "postgresql://a:b@h/d", "typo": 1}}', "typo"),
+    ],
+)
+def test_bad_placements_are_named_and_never_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, placements: str, complaint: str
+) -> None:
+    monkeypatch.setenv("APP_PLACEMENTS", placements)
+    with pytest.raises(SettingsError) as refusal:
+        load_settings(**with_keys(tmp_path))
+    assert complaint in str(refusal.value)
+    assert "s3cretpart" not in str(refusal.value)

@@ -19,6 +19,7 @@ from starlette.types import Message, Receive, Scope, Send
 from app import gateway
 from app.access import public
 from app.access.requirements import GuardedRoute
+from app.core.context import Principal
 from app.core.database import Database
 from app.core.logging import REDACTED, redact
 from app.gateway.authenticate import Authenticate
@@ -194,7 +195,8 @@ async def test_a_client_that_leaves_is_metered_as_499(tenant: TestTenant) -> Non
     async def hang(_scope: Scope, _receive: Receive, _send: Send) -> None:
         await asyncio.sleep(60)
 
-    state = {"tenant": tenant, "principal": type("P", (), {"subject": uuid.uuid4(), "kind": "user"})()}
+    principal = Principal(tenant_id=tenant.id, subject=uuid.uuid4(), kind="user", role="admin")
+    state = {"tenant": tenant, "principal": principal}
     scope = {"type": "http", "method": "GET", "path": "/", "headers": [], "state": state}
 
     async def nothing(_message: Message | None = None) -> Any:

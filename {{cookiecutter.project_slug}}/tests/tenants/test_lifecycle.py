@@ -188,7 +188,7 @@ async def test_a_purged_tenant_leaves_nothing_and_its_slug_is_free_again(
     assert tuple(row) == ("deleted", f"deleted-{tenant.id.hex}", "deleted")
 
 
-@pytest.mark.parametrize("step", ["schema", "rows", "cache", "close"])
+@pytest.mark.parametrize("step", ["schema", "rows", "close", "cache", "sweep"])
 async def test_a_purge_that_fails_at_any_step_is_finished_by_the_next(
     settings: Settings, tenant: TestTenant, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
