@@ -143,7 +143,7 @@ async def test_renaming_a_project_and_starting_another_keeps_its_data(postgres: 
     server = start_postgres(postgres)
     await query(server.url("postgres"), "CREATE TABLE kept AS SELECT 42 AS value")
     stop_postgres(postgres)
-    renamed = postgres.rename(tmp_path / "renamed")
+    renamed = Path(shutil.move(postgres, tmp_path / "renamed"))
     start_postgres(postgres, durable=False)
     remove_postgres(postgres)
     try:
