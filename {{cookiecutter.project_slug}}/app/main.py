@@ -166,6 +166,7 @@ def _database(settings: Settings, url: str, *, pool_size: int | None = None) -> 
         pool_size=pool_size or settings.database_pool_size,
         pool_timeout_seconds=settings.database_pool_timeout_seconds,
         statement_timeout_seconds=settings.statement_timeout_seconds,
+        pooler=settings.database_pooler,
     )
 
 

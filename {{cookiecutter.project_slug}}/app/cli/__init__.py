@@ -4,12 +4,12 @@ import sys
 from typing import NoReturn
 
 import typer
-from asyncpg import PostgresError
+from asyncpg import InterfaceError, PostgresError
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.auth.key_ring import KeyRingError
-from app.cli import dev, keys, migrate, operators, serve, tenants
+from app.cli import dev, isolation, keys, migrate, operators, serve, tenant_archives, tenants
 from app.core.errors import AppError
 from app.core.problems import is_outage, root_cause
 from app.core.settings import SettingsError
@@ -25,8 +25,12 @@ cli = typer.Typer(
 cli.command("serve")(serve.serve)
 cli.add_typer(dev.app, name="dev")
 cli.add_typer(migrate.app, name="migrate")
+tenants.app.command("prove-isolation")(isolation.prove)
 cli.add_typer(tenants.app, name="tenants")
 cli.add_typer(operators.app, name="operators")
+tenants.app.command("export")(tenant_archives.export)
+tenants.app.command("import")(tenant_archives.import_)
+tenants.app.command("move")(tenant_archives.move)
 cli.add_typer(keys.app, name="keys")
 
 
@@ -38,7 +42,7 @@ def main() -> None:
         fail(f"{error.title}: {error.detail}" if error.detail else error.title)
     except (SettingsError, KeyRingError) as error:
         fail(str(error))
-    except (SQLAlchemyError, PostgresError, RedisError, OSError) as error:
+    except (SQLAlchemyError, PostgresError, InterfaceError, RedisError, OSError) as error:
         fail(_fault(error))
 
 

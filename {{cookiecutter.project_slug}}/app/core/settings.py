@@ -61,6 +61,13 @@ class PlacementSettings(BaseModel):
         return postgresql_url(value)
 
 
+class Pooler(StrEnum):
+    """What stands between the service and PostgreSQL. `pgbouncer` means its transaction mode."""
+
+    NONE = "none"
+    PGBOUNCER = "pgbouncer"
+
+
 class _Stage(BaseSettings):
     """Where we are, which decides what else is read."""
 
@@ -109,6 +116,7 @@ class Settings(BaseSettings):
     sign_up_enabled: bool = False
     tenant_deletion_grace_days: Annotated[int, Field(ge=0, le=365)] = 30
 
+    database_pooler: Pooler = Pooler.NONE
     database_pool_size: Annotated[int, Field(ge=1, le=500)] = 16
     database_pool_timeout_seconds: Annotated[float, Field(gt=0, le=60)] = 10.0
     dedicated_pool_size: Annotated[int, Field(ge=1, le=100)] = 4

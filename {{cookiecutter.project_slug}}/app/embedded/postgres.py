@@ -9,7 +9,7 @@ import socket
 import struct
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -52,10 +52,13 @@ class PostgresServer:
         return f"postgresql://{login}@{self.host}:{self.port}/{quote(database)}"
 
 
-def start_postgres(directory: Path, *, durable: bool = True) -> PostgresServer:
+def start_postgres(
+    directory: Path, *, durable: bool = True, parameters: Mapping[str, int] | None = None
+) -> PostgresServer:
     """Start the cluster of a folder, making it first if need be; a running one is returned as it is.
 
-    `durable=False` skips fsync, for tests whose data may be lost. Raises EmbeddedError.
+    `durable=False` skips fsync, for tests whose data may be lost; `parameters` are further ones of the
+    server's. Raises EmbeddedError.
     """
     with locked(directory):
         _refuse_unnamed_user()
@@ -64,7 +67,8 @@ def start_postgres(directory: Path, *, durable: bool = True) -> PostgresServer:
         port = _running_port(storage / "data")
         if port is not None and _answers(port):
             return PostgresServer(port, password)
-        return PostgresServer(_start(directory, storage, password, durable=durable), password, started=True)
+        port = _start(directory, storage, password, _options(parameters or {}, durable=durable))
+        return PostgresServer(port, password, started=True)
 
 
 def stop_postgres(directory: Path) -> bool:
@@ -89,7 +93,12 @@ def remove_postgres(directory: Path) -> None:
     shutil.rmtree(directory, ignore_errors=True)
 
 
-def _start(directory: Path, storage: Path, password: str, *, durable: bool) -> int:
+def _options(parameters: Mapping[str, int], *, durable: bool) -> str:
+    safety = "" if durable else " -c fsync=off -c synchronous_commit=off -c full_page_writes=off"
+    return safety + "".join(f" -c {name}={value:d}" for name, value in parameters.items())
+
+
+def _start(directory: Path, storage: Path, password: str, further: str) -> int:
     binaries = postgres_bin()
     data = storage / "data"
     if not (data / "PG_VERSION").exists():
@@ -113,7 +122,7 @@ def _start(directory: Path, storage: Path, password: str, *, durable: bool) -> i
     port = remembered_port(directory / "port")
     complaint = ""
     for attempt in range(START_ATTEMPTS):
-        complaint = _try_start(binaries, storage, port, durable=durable)
+        complaint = _try_start(binaries, storage, port, further)
         if not complaint:
             return port
         if "address already in use" in complaint.lower():
@@ -126,14 +135,13 @@ def _start(directory: Path, storage: Path, password: str, *, durable: bool) -> i
     raise EmbeddedError(f"PostgreSQL did not start; its log {storage / 'log'} ends with:\n{complaint}")
 
 
-def _try_start(binaries: Path, storage: Path, port: int, *, durable: bool) -> str:
+def _try_start(binaries: Path, storage: Path, port: int, further: str) -> str:
     """Start once; the empty string, or the end of the server's log."""
     log = storage / "log"
     before = log.stat().st_size if log.exists() else 0
-    safety = "" if durable else " -c fsync=off -c synchronous_commit=off -c full_page_writes=off"
     options = (
         f"-p {port} -c listen_addresses={LOOPBACK} -c unix_socket_directories=''"
-        f" -c max_connections={MAX_CONNECTIONS} -c password_encryption=scram-sha-256{safety}"
+        f" -c max_connections={MAX_CONNECTIONS} -c password_encryption=scram-sha-256{further}"
     )
     command: list[str | Path] = [
         binaries / "pg_ctl",

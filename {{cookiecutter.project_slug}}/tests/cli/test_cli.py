@@ -16,7 +16,7 @@ from sqlalchemy import make_url
 from app.core.settings import Settings
 from app.embedded.files import locked
 from app.embedded.ports import free_port
-from tests.conftest import DatabaseURLs
+from tests.conftest import DatabaseURLs, TestOperator, TestTenant, command_environment
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -43,17 +43,8 @@ def run(*arguments: str, cwd: Path = ROOT, **environment: str) -> subprocess.Com
 
 
 @pytest.fixture
-def environment(settings: Settings, database_urls: DatabaseURLs) -> dict[str, str]:
-    return {
-        "APP_ENVIRONMENT": "test",
-        "APP_DATABASE_URL": database_urls.runtime,
-        "APP_MIGRATION_DATABASE_URL": database_urls.owner,
-        "APP_REDIS_URL": settings.redis_url.get_secret_value(),
-        "APP_SECRET_KEY": settings.secret_key.get_secret_value(),
-        "APP_JWT_KEYS_DIR": str(settings.jwt_keys_dir),
-        "APP_BCRYPT_ROUNDS": "4",
-        "APP_API_KEY_BCRYPT_ROUNDS": "4",
-    }
+def environment(settings: Settings) -> dict[str, str]:
+    return command_environment(settings)
 
 
 async def test_a_tenant_made_on_the_command_line_can_log_in(
@@ -78,6 +69,43 @@ async def test_a_tenant_made_on_the_command_line_can_log_in(
     assert reset.returncode == 0, reset.stderr
     body["password"] = reset.stdout.strip()
     assert (await client.post("/v1/auth/login", json=body)).status_code == 200
+
+
+async def test_a_tenant_is_suspended_changed_deleted_and_purged_on_the_command_line(
+    environment: dict[str, str], tenant: TestTenant, operator: TestOperator, tmp_path: Path
+) -> None:
+    slug = tenant.login["tenant"]
+
+    def app(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return run("tenants", *arguments, cwd=tmp_path, **environment)
+
+    assert "suspended" in app("suspend", slug).stdout
+    assert (await tenant.client.get("/v1/resources")).status_code == 403
+    again = app("suspend", slug)
+    assert (again.returncode, again.stdout) == (1, "")
+    assert "It is suspended; that needs active." in again.stderr
+    for arguments in (
+        ("resume", slug),
+        ("plan", slug, "pro"),
+        ("isolate", slug),
+        ("isolate", slug, "pooled"),
+    ):
+        assert app(*arguments).returncode == 0
+    assert (await tenant.client.get("/v1/resources")).status_code == 200
+    assert "purge_after" in app("delete", slug).stdout
+    assert app("purge", slug).returncode == 2, "needs --yes"
+    waits = app("purge", slug, "--yes")
+    assert waits.returncode == 1
+    assert "Its grace ends at" in waits.stderr
+    purged = app("purge", slug, "--now", "--yes")
+    assert (purged.returncode, "nothing is left" in purged.stderr) == (0, True), purged.stderr
+    assert f"no tenant has the slug {slug}" in app("show", slug).stderr
+    trail = await operator.client.get("/v1/operators/actions", params={"tenant_id": str(tenant.id)})
+    rows = [(row["actor_kind"], row["action"]) for row in reversed(trail.json()["items"])]
+    assert rows == [
+        ("system", f"tenants:{verb}")
+        for verb in ("suspend", "resume", "update", "update", "update", "delete", "purge")
+    ]
 
 
 def test_migrating_again_is_quiet(environment: dict[str, str], tmp_path: Path) -> None:
