@@ -46,14 +46,14 @@ def superuser_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if given:
         yield given
         return
-    from app.embedded import start_postgres, stop_postgres
+    from app.embedded import remove_postgres, start_postgres
 
     directory = tmp_path_factory.mktemp("postgres")
     server = start_postgres(directory, durable=False)
     try:
         yield server.url("postgres")
     finally:
-        stop_postgres(directory)
+        remove_postgres(directory)
 
 
 @pytest.fixture(scope="session")

@@ -3,13 +3,15 @@
 import sys
 from typing import NoReturn
 
-import asyncpg
 import typer
+from asyncpg import InterfaceError, PostgresError
+from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.auth.key_ring import KeyRingError
 from app.cli import dev, isolation, keys, migrate, operators, serve, tenant_archives, tenants
 from app.core.errors import AppError
+from app.core.problems import is_outage, root_cause
 from app.core.settings import SettingsError
 
 cli = typer.Typer(
@@ -40,10 +42,18 @@ def main() -> None:
         fail(f"{error.title}: {error.detail}" if error.detail else error.title)
     except (SettingsError, KeyRingError) as error:
         fail(str(error))
-    except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
-        # SQLAlchemy's messages repeat statements and parameters; the kind of the cause is enough.
-        cause = getattr(error, "orig", None) or error
-        fail(f"PostgreSQL or Redis did not answer as expected ({type(cause).__name__}); check the URLs")
+    except (SQLAlchemyError, PostgresError, InterfaceError, RedisError, OSError) as error:
+        fail(_fault(error))
+
+
+def _fault(error: Exception) -> str:
+    """The kind of a fault only: the messages of a database repeat statements and values."""
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    kind = type(root_cause(error)).__name__
+    if is_outage(error):
+        return f"PostgreSQL or Redis did not answer ({kind}); does it run, and are the URLs right?"
+    return f"PostgreSQL refused ({kind}); its own log says why"
 
 
 def fail(message: str) -> NoReturn:

@@ -95,6 +95,7 @@ class Database:
             max_overflow=0,
             pool_timeout=pool_timeout_seconds,
             pool_recycle=1800,
+            hide_parameters=True,
             json_serializer=_dump_json,
             json_deserializer=orjson.loads,
             connect_args={
@@ -216,6 +217,7 @@ def owner_engine(url: str, *, pool_size: int = 0) -> AsyncEngine:
     return create_async_engine(
         async_url(url),
         **pooling,
+        hide_parameters=True,
         connect_args={"timeout": 10, "server_settings": {"application_name": "app-owner"}},
     )
 
