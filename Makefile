@@ -4,21 +4,22 @@ SHELL := /bin/sh
 .PHONY: help demo demo-down test test-nightly check lint types workflows lock clean
 
 # Everything that is installed or generated lies here, outside the tree that is copied into projects.
-BUILD := $(CURDIR)/build
+# Relative, because make splits at spaces: the folder above may have any name.
+BUILD := build
 PROJECT := {{cookiecutter.project_slug}}
 INSTALL := sh '$(PROJECT)/tools/install.sh'
 DEMO := $(BUILD)/tools
 DEV := $(BUILD)/dev
-RUN_IN_DEV := PATH="$(DEV)/bin:$$PATH" PYTHONDONTWRITEBYTECODE=1
+RUN_IN_DEV := PATH="$$PWD/$(DEV)/bin:$$PATH" PYTHONDONTWRITEBYTECODE=1
 export PYTHON
-export RUFF_CACHE_DIR := $(BUILD)/cache/ruff
-export MYPY_CACHE_DIR := $(BUILD)/cache/mypy
+export RUFF_CACHE_DIR := $(CURDIR)/build/cache/ruff
+export MYPY_CACHE_DIR := $(CURDIR)/build/cache/mypy
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
 
 demo: $(DEMO)/.installed ## Generate a project with the default answers, start it, log in and show it
-	@PATH="$(DEMO)/bin:$$PATH" $(DEMO)/bin/python scripts/demo.py up
+	@PATH="$$PWD/$(DEMO)/bin:$$PATH" $(DEMO)/bin/python scripts/demo.py up
 
 demo-down: ## Stop what `make demo` started
 	@if [ -x $(DEMO)/bin/python ]; then $(DEMO)/bin/python scripts/demo.py down; else echo "nothing was started"; fi
@@ -34,7 +35,7 @@ check: lint types workflows test ## Everything that a pull request must pass
 lint: $(DEV)/.installed ## Lint and check the format
 	@$(DEV)/bin/python -m ruff check .
 	@$(DEV)/bin/python -m ruff format --check .
-	@cd '$(PROJECT)' && $(DEV)/bin/python -m ruff check . && $(DEV)/bin/python -m ruff format --check .
+	@cd '$(PROJECT)' && ../$(DEV)/bin/python -m ruff check . && ../$(DEV)/bin/python -m ruff format --check .
 
 types: $(DEV)/.installed ## Check the types, strictly
 	@$(DEV)/bin/python -m mypy
@@ -48,13 +49,14 @@ lock: $(DEMO)/.installed ## Resolve requirements/*.in into the hashed locks (UPG
 	    --no-header $(if $(UPGRADE),--upgrade) requirements/$$name.in -o requirements/$$name.txt || exit 1; \
 	done
 
-clean: demo-down ## Stop the demo and delete what was built
-	@rm -rf '$(BUILD)'
+clean: ## Stop the demo, delete its data and what was built
+	@if [ -x $(DEMO)/bin/python ]; then $(DEMO)/bin/python scripts/demo.py reset; fi
+	@rm -rf $(BUILD)
 
 $(DEMO)/.installed: requirements/tools.txt
 	@$(INSTALL) $(DEMO) requirements/tools.txt
 	@touch $@
 
 $(DEV)/.installed: requirements/dev.txt $(DEMO)/.installed
-	@PATH="$(DEMO)/bin:$$PATH" $(INSTALL) $(DEV) requirements/dev.txt
+	@PATH="$$PWD/$(DEMO)/bin:$$PATH" $(INSTALL) $(DEV) requirements/dev.txt
 	@touch $@

@@ -4,6 +4,7 @@ Standard library only; the work itself is the project's own `make init`, so that
 """
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ BOOTSTRAP = {{ cookiecutter.bootstrap | jsonify }} == "yes"
 # cruft renders updates into temporary folders and leaves this undefined; no server may start there.
 IS_TEMPORARY = {{ cookiecutter._repo_dir | default("") | jsonify }} == ""
 PROJECT = Path.cwd()
+ENTER = f"cd {shlex.quote(str(PROJECT))}"
 
 
 def child_environment():
@@ -46,16 +48,18 @@ def main():
     started = time.monotonic()
     say(f"\n{PROJECT.name}: the files are written.")
     if not BOOTSTRAP or IS_TEMPORARY:
-        say(f"Nothing was set up. When you want to:\n\n    cd {PROJECT} && make init\n")
+        say(f"Nothing was set up. When you want to:\n\n    {ENTER} && make init\n")
         return
-    if (PROJECT / ".local" / "keys").exists():
-        say(f"It was set up before, and nothing of that was touched.\n\n    cd {PROJECT} && make dev\n")
+    # The last thing that a set-up writes: with less, it was interrupted and is resumed.
+    if (PROJECT / ".local" / "first-tenant.json").exists():
+        say("It was set up before: its data, keys and credentials were not touched. Files of the template were")
+        say(f"written anew, over any changes of yours; `git diff` shows them.\n\n    {ENTER} && make dev\n")
         return
     fault = set_up()
     if fault:
-        say(f"\nThe project stands, but {fault}. To resume:\n\n    cd {PROJECT} && make init\n")
+        say(f"\nThe project stands, but {fault}. To resume:\n\n    {ENTER} && make init\n")
         return
-    say(f"\nReady in {time.monotonic() - started:.0f} s.\n\n    cd {PROJECT} && make dev\n")
+    say(f"\nReady in {time.monotonic() - started:.0f} s.\n\n    {ENTER} && make dev\n")
 
 
 main()

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -16,12 +17,13 @@ from typing import Any
 TEMPLATE = Path(__file__).resolve().parents[1]
 DEMO = TEMPLATE / "build" / "demo"
 PROJECT = DEMO / "acme-platform"
+STOPPING = {"down": ("down",), "reset": ("reset", "YES=1")}
 
 
 def main(command: str) -> int:
     """Exit code 0 when everything that is shown was seen."""
-    if command == "down":
-        return down()
+    if command in STOPPING:
+        return stop(*STOPPING[command])
     started = time.monotonic()
     generate()
     run("make", "--no-print-directory", "up")
@@ -31,18 +33,28 @@ def main(command: str) -> int:
 
 
 def generate() -> None:
-    """The same run that a user makes, except that cookiecutter's own files stay out of the home folder."""
+    """The same run that a user makes, except that what cookiecutter leaves behind stays in our folder."""
     DEMO.mkdir(parents=True, exist_ok=True)
     configuration = DEMO / "cookiecutter.yaml"
     configuration.write_text(
         json.dumps({"cookiecutters_dir": str(DEMO / "templates"), "replay_dir": str(DEMO / "replay")})
     )
     options = ["--no-input", "--overwrite-if-exists", "--output-dir", str(DEMO)]
-    subprocess.run(
-        [sys.executable, "-m", "cookiecutter", *options, "--config-file", str(configuration), str(TEMPLATE)],
-        check=True,
-        cwd=TEMPLATE,
-    )
+    with tempfile.TemporaryDirectory(dir=DEMO) as scratch:
+        subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "cookiecutter",
+                *options,
+                "--config-file",
+                str(configuration),
+                str(TEMPLATE),
+            ],
+            check=True,
+            cwd=TEMPLATE,
+            env={**os.environ, "TMPDIR": scratch},
+        )
 
 
 def show() -> None:
@@ -112,11 +124,11 @@ def request(
     return status, json.loads(content)
 
 
-def down() -> int:
+def stop(*target: str) -> int:
     if not (PROJECT / ".venv").exists():
         say("nothing was started")
         return 0
-    run("make", "--no-print-directory", "down")
+    run("make", "--no-print-directory", *target)
     return 0
 
 

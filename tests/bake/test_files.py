@@ -4,6 +4,7 @@ import fnmatch
 import json
 import os
 import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -106,6 +107,30 @@ def test_answers_arrive_in_the_settings(bake: Callable[..., Bake]) -> None:
         "APP_FIRST_TENANT_NAME=\"Größe & Co = 'x'\"",
         'APP_FIRST_TENANT_ADMIN_EMAIL="o\'brien+first@example.com"',
     ]
+
+
+@pytest.mark.parametrize(
+    ("written", "resumed"), [("keys/current.pem", True), ("keys/current.pem first-tenant.json", False)]
+)
+def test_a_set_up_that_was_interrupted_is_resumed_and_a_finished_one_is_left_alone(
+    bake: Callable[..., Bake], tmp_path: Path, written: str, resumed: bool
+) -> None:
+    """Without make on the PATH the hook can only say that it would have resumed."""
+    local = tmp_path / "Ada's projects" / "acme-platform" / ".local"
+    for name in written.split():
+        (local / name).parent.mkdir(parents=True, exist_ok=True)
+        (local / name).write_text("kept")
+    result = bake(
+        local.parents[1],
+        bootstrap="yes",
+        options=("--overwrite-if-exists",),
+        environment={"PATH": "/nowhere"},
+    )
+    assert result.code == 0, result.output
+    assert ("`make` is not installed" in result.output) is resumed
+    assert ("data, keys and credentials were not touched" in result.output) is not resumed
+    assert f"cd {shlex.quote(str(local.parent))} && make" in result.output
+    assert (local / "keys/current.pem").read_text() == "kept"
 
 
 def test_every_question_has_a_prompt() -> None:

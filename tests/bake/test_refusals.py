@@ -106,3 +106,23 @@ def test_good_answers_are_accepted(bake: Callable[..., Bake], answers: dict[str,
     result = bake(**answers)
     assert result.code == 0, result.output
     assert (result.project / "project.env").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "slug"),
+    [
+        ("Acme Platform", "acme-platform"),
+        ("Ünï çode", "uni-code"),
+        ("Acme,  the  Platform", "acme-the-platform"),
+        ("The Very Long Name of a Product", "the-very-long-name-of"),
+        ("Twenty Characters Ha Ha", "twenty-characters-ha"),
+        ("3D Printing", "d-printing"),
+        ("O'Brien's Café #1", "o-brien-s-cafe-1"),
+    ],
+)
+def test_an_ordinary_name_makes_a_slug_that_is_accepted(
+    bake: Callable[..., Bake], name: str, slug: str
+) -> None:
+    result = bake(project_name=name)
+    assert result.code == 0, result.output
+    assert result.project.name == slug

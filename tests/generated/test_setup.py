@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -102,14 +103,21 @@ def test_one_can_log_in_and_use_the_key(generated: Bake) -> None:
     make(project, "down")
 
 
-def test_generating_again_changes_nothing_that_exists(generated: Bake, template: Path) -> None:
+def test_generating_again_keeps_data_keys_and_credentials_and_writes_the_files_anew(
+    generated: Bake, template: Path
+) -> None:
     before = state(generated.project)
+    readme = generated.project / "README.md"
+    original = readme.read_text()
+    readme.write_text("changed by hand")
     again = run_cookiecutter(
         template, generated.folder, {"bootstrap": "yes"}, home=generated.folder.parent,
         options=("--overwrite-if-exists",),
     )  # fmt: skip
     assert again.code == 0, again.output
-    assert "nothing of that was touched" in again.output
+    assert "data, keys and credentials were not touched" in again.output
+    assert "written anew" in again.output
+    assert readme.read_text() == original
     assert state(generated.project) == before
     assert credentials(generated.project)["password"] not in again.output
 
@@ -192,12 +200,24 @@ def test_without_a_network_the_project_stays_and_one_command_resumes(
     result = bake(environment=offline, bootstrap="yes")
     assert result.code == 0, result.output
     assert "is there a network" in result.output
-    assert f"cd {result.project} && make init" in result.output
+    assert f"cd {shlex.quote(str(result.project))} && make init" in result.output
     assert not (result.project / ".local").exists()
     make(result.project, "init")
     assert set(credentials(result.project)) == CREDENTIALS
     make(result.project, "reset", "YES=1")
     assert not (result.project / ".local").exists()
+
+
+def test_without_a_network_what_the_cache_holds_is_enough(generated: Bake, bake: Callable[..., Bake]) -> None:
+    """Somebody who set up a project before, on the same train."""
+    assert generated.code == 0
+    nowhere = "http://127.0.0.1:9"
+    result = bake(
+        environment={"HTTPS_PROXY": nowhere, "HTTP_PROXY": nowhere, "NO_PROXY": ""}, bootstrap="yes"
+    )
+    assert "Ready in" in result.output, result.output
+    assert "trying pip" not in result.output
+    make(result.project, "reset", "YES=1")
 
 
 def test_the_projects_own_checks_pass(generated: Bake) -> None:

@@ -25,6 +25,7 @@ from app.core.problems import install_problem_handlers
 from app.core.redis import make_redis
 from app.core.settings import Settings, load_settings
 from app.health.router import router as health_router
+from app.limits.plans import is_exempt
 from app.limits.service import DatabaseLimits, RateLimiter
 from app.operators.impersonation import Impersonations
 from app.operators.router import impersonations_router
@@ -68,6 +69,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         docs_url="/docs",
         redoc_url=None,
         openapi_url="/openapi.json",
+        # A redirect would name the host that the client claims to have asked.
+        redirect_slashes=False,
         lifespan=_lifespan,
         dependencies=[Depends(deny_unguarded)],
         separate_input_output_schemas=False,
@@ -77,7 +80,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for router in (*ROUTERS, *((sign_up_router,) if settings.sign_up_enabled else ())):
         app.include_router(router)
     install_problem_handlers(app)
-    install_openapi(app, declared_access)
+    install_openapi(app, declared_access, is_exempt)
     app.add_middleware(
         gateway.install,
         settings=settings,
@@ -163,6 +166,7 @@ def _database(settings: Settings, url: str, *, pool_size: int | None = None) -> 
         pool_size=pool_size or settings.database_pool_size,
         pool_timeout_seconds=settings.database_pool_timeout_seconds,
         statement_timeout_seconds=settings.statement_timeout_seconds,
+        pooler=settings.database_pooler,
     )
 
 

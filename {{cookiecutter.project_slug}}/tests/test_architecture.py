@@ -78,6 +78,29 @@ def test_openapi_is_complete(app: FastAPI) -> None:
         assert "HTTPValidationError" not in str(operation)
 
 
+def test_openapi_names_the_problems_that_are_answered(app: FastAPI) -> None:
+    """The statuses that the tests of the features and of the gateway have seen."""
+    paths = app.openapi()["paths"]
+
+    def problems(method: str, path: str) -> set[str]:
+        return {status for status in paths[path][method]["responses"] if status >= "400"}
+
+    assert problems("post", "/v1/auth/login") == {"400", "401", "413", "422", "429"}
+    assert problems("post", "/v1/auth/refresh") == {"400", "401", "413", "422", "429"}
+    assert problems("post", "/v1/operators/login") == {"400", "401", "413", "422", "429"}
+    assert problems("get", "/v1/resources") == {"400", "401", "403", "422", "429"}
+    assert problems("post", "/v1/resources") == {"400", "401", "403", "413", "422", "429"}
+    one = "/v1/resources/{resource_id}"
+    assert problems("get", one) == {"401", "403", "404", "422", "429"}
+    assert problems("patch", one) == {"400", "401", "403", "404", "412", "413", "422", "429"}
+    assert problems("delete", one) == {"400", "401", "403", "404", "412", "422", "429"}
+    assert problems("get", "/health/live") == problems("get", "/.well-known/jwks.json") == set()
+    assert problems("get", "/health/ready") == {"503"}
+    login = paths["/v1/auth/login"]["post"]["responses"]["401"]
+    assert login["description"] == "Tenant, email or password is wrong."
+    assert "application/problem+json" in login["content"]
+
+
 def test_every_request_body_has_an_example(app: FastAPI) -> None:
     schemas = app.openapi()["components"]["schemas"]
     for name in (

@@ -13,6 +13,7 @@ from fastapi.routing import APIRoute
 from app.access.policies import PERMISSION_PATTERN
 from app.core.context import OperatorRef, Principal, TenantRef
 from app.core.errors import AppError, Forbidden, Unauthorized
+from app.core.json_bodies import StrictRequest
 
 PUBLIC: Final = "public"
 OPERATORS: Final = "operators"
@@ -87,7 +88,7 @@ class GuardedRoute(APIRoute):
 
         async def guarded(request: Request) -> Response:
             await check_access(request, declared_access(self.endpoint))
-            response = await handle(request)
+            response = await handle(StrictRequest(request.scope, request.receive))
             _refuse_unrecorded(request, declared_action(self.endpoint), response)
             return response
 

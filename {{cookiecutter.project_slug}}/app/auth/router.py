@@ -12,7 +12,11 @@ router = APIRouter(prefix="/v1/auth", tags=["auth"], route_class=GuardedRoute)
 keys_router = APIRouter(tags=["auth"], route_class=GuardedRoute)
 
 
-@router.post("/login", summary="Log in with email and password")
+@router.post(
+    "/login",
+    summary="Log in with email and password",
+    responses={401: {"description": "Tenant, email or password is wrong."}},
+)
 @public
 async def log_in(request: Request, response: Response, body: LoginRequest) -> TokenResponse:
     """Answers 401 in the same way, and after the same work, for an unknown tenant or user and for a wrong
@@ -22,7 +26,11 @@ async def log_in(request: Request, response: Response, body: LoginRequest) -> To
     return _token_response(response, pair)
 
 
-@router.post("/refresh", summary="Exchange a refresh token for a new pair")
+@router.post(
+    "/refresh",
+    summary="Exchange a refresh token for a new pair",
+    responses={401: {"description": "The refresh token is not valid, or was used."}},
+)
 @public
 async def refresh(request: Request, response: Response, body: RefreshRequest) -> TokenResponse:
     """A refresh token works once. Sending one again ends the whole login, because somebody has a copy."""

@@ -4,11 +4,14 @@ import sys
 from typing import NoReturn
 
 import typer
+from asyncpg import InterfaceError, PostgresError
+from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.auth.key_ring import KeyRingError
-from app.cli import citus, dev, keys, migrate, operators, serve, tenants
+from app.cli import citus, dev, isolation, keys, migrate, operators, serve, tenant_archives, tenants
 from app.core.errors import AppError
+from app.core.problems import is_outage, root_cause
 from app.core.settings import SettingsError
 
 cli = typer.Typer(
@@ -26,8 +29,12 @@ migrate.app.command("check-citus")(citus.check)
 cli.add_typer(migrate.app, name="migrate")
 tenants.app.command("nodes")(citus.nodes)
 tenants.app.command("rebalance")(citus.rebalance)
+tenants.app.command("prove-isolation")(isolation.prove)
 cli.add_typer(tenants.app, name="tenants")
 cli.add_typer(operators.app, name="operators")
+tenants.app.command("export")(tenant_archives.export)
+tenants.app.command("import")(tenant_archives.import_)
+tenants.app.command("move")(tenant_archives.move)
 cli.add_typer(keys.app, name="keys")
 
 
@@ -39,10 +46,18 @@ def main() -> None:
         fail(f"{error.title}: {error.detail}" if error.detail else error.title)
     except (SettingsError, KeyRingError) as error:
         fail(str(error))
-    except (SQLAlchemyError, OSError) as error:
-        # SQLAlchemy's messages repeat statements and parameters; the kind of the cause is enough.
-        cause = getattr(error, "orig", None) or error
-        fail(f"PostgreSQL or Redis did not answer as expected ({type(cause).__name__}); check the URLs")
+    except (SQLAlchemyError, PostgresError, InterfaceError, RedisError, OSError) as error:
+        fail(_fault(error))
+
+
+def _fault(error: Exception) -> str:
+    """The kind of a fault only: the messages of a database repeat statements and values."""
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    kind = type(root_cause(error)).__name__
+    if is_outage(error):
+        return f"PostgreSQL or Redis did not answer ({kind}); does it run, and are the URLs right?"
+    return f"PostgreSQL refused ({kind}); its own log says why"
 
 
 def fail(message: str) -> NoReturn:

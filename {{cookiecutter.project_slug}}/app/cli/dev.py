@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -28,7 +28,7 @@ def init(
     keep_running: Annotated[bool, typer.Option(help="Leave the servers running at the end.")] = False,
 ) -> None:
     """Set up keys, PostgreSQL, Valkey, schemas and the first tenant. Run it again to resume."""
-    with _stack() as stack:
+    with _stack() as stack, _alone(stack):
         had_tenant = stack.first_tenant_file.exists()
         try:
             _run_steps([*_service_steps(stack), ("first tenant", stack.create_first_tenant)])
@@ -42,7 +42,7 @@ def init(
 @app.command()
 def up() -> None:
     """Start everything in the background and wait until it is ready."""
-    with _stack() as stack:
+    with _stack() as stack, _alone(stack):
         _run_steps(
             [
                 *_service_steps(stack),
@@ -63,19 +63,21 @@ def run() -> None:
             _fail("The API runs in the background already; `make down` stops it.")
         signal.signal(signal.SIGTERM, _interrupt)
         try:
-            _run_steps([*_service_steps(stack), ("first tenant", stack.create_first_tenant)])
+            with _alone(stack):
+                _run_steps([*_service_steps(stack), ("first tenant", stack.create_first_tenant)])
             console.print(f"\n  {stack.base_url}/docs   (Ctrl-C stops everything)\n")
             _serve_in_foreground()
         except KeyboardInterrupt:
             pass
         finally:
-            stack.stop_started()
+            with _alone(stack):
+                stack.stop_started()
 
 
 @app.command()
 def down() -> None:
     """Stop what `up` started."""
-    with _stack() as stack:
+    with _stack() as stack, _alone(stack):
         stopped = stack.stop()
         console.print(f"stopped: {', '.join(stopped)}" if stopped else "nothing was running")
 
@@ -93,7 +95,7 @@ def reset(
     yes: Annotated[bool, typer.Option("--yes", help="Really delete.")] = False,
 ) -> None:
     """Delete the development data, keys and credentials of this project."""
-    with _stack() as stack:
+    with _stack() as stack, _alone(stack):
         if not yes:
             _fail("This deletes .local with the development database; add --yes (`make reset YES=1`).")
         stack.reset()
@@ -113,6 +115,11 @@ def _stack() -> Iterator["Stack"]:
         yield Stack(Path.cwd())
     except EmbeddedError as error:
         _fail(str(error))
+
+
+def _alone(stack: "Stack") -> AbstractContextManager[None]:
+    """Two set-ups of one project at once would take each other's half for a fault."""
+    return stack.alone(lambda: console.print("  another command works on this project; waiting for it"))
 
 
 def _service_steps(stack: "Stack") -> Steps:

@@ -1,6 +1,7 @@
 """`migrate`: prepare a PostgreSQL and bring its schemas to head."""
 
 import asyncio
+import sys
 from typing import Annotated
 
 import typer
@@ -8,18 +9,86 @@ from alembic import command
 from rich.console import Console
 from sqlalchemy import make_url
 
-from app.core.migrations import GOLDEN_TENANT_SCRIPT, alembic_config, render_tenant_script, upgrade_all
+from app.cli.migrate_views import ProgressView, show_apply, show_plan, show_status
+from app.core.migrations import GOLDEN_TENANT_SCRIPT, alembic_config, render_tenant_script
 from app.core.provisioning import OWNER_ROLE, RUNTIME_ROLE, provision_database
 from app.core.settings import SettingsError, load_settings
+from app.fleet import Fleet
+from app.fleet.lint import refuse_faulty
+from app.fleet.script import RevisionTree
+from app.fleet.work import Pace
 
 app = typer.Typer(help="Prepare a PostgreSQL and bring its schemas to head.", no_args_is_help=True)
 console = Console(stderr=True)
 
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
+Tenants = Annotated[
+    list[str] | None,
+    typer.Option("--tenant", help="Id or slug; may be repeated. Asks the schema, not the registry."),
+]
+
 
 @app.command()
-def apply() -> None:
-    """Bring the platform and every tenant to head. Safe to repeat; resumes where it was interrupted."""
-    asyncio.run(upgrade_all(_migration_url(), progress=console.print))
+def status(
+    deep: Annotated[bool, typer.Option("--deep", help="Read alembic_version in every schema.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """How many tenants are at which revision, and where the registry and the databases disagree.
+
+    Exit code 1 when they do; being behind is no disagreement.
+    """
+    report = asyncio.run(_fleet().status(deep=deep))
+    if as_json:
+        sys.stdout.write(report.as_json() + "\n")
+    else:
+        show_status(report)
+    raise typer.Exit(1 if report.drifted else 0)
+
+
+@app.command()
+def plan(
+    tenants: Tenants = None,
+    sql: Annotated[bool, typer.Option("--sql", help="Show the SQL of each schema.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """What apply would run, for how many tenants, and which statements are outside of a transaction."""
+    report = asyncio.run(_fleet().plan(tenants or ()))
+    if as_json:
+        sys.stdout.write(report.as_json() + "\n")
+    else:
+        show_plan(report, sql=sql)
+
+
+@app.command()
+def apply(
+    *,
+    tenants: Tenants = None,
+    canary: Annotated[
+        int, typer.Option(min=0, help="So many tenants first; the others only if all of these succeed.")
+    ] = 0,
+    parallel: Annotated[int, typer.Option(min=1, max=64, help="Connections to each database.")] = 4,
+    batch: Annotated[int, typer.Option(min=1, max=500, help="Tenants in one transaction.")] = 25,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for another migrator to end.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Bring the platform and every tenant to head. Safe to repeat; resumes where it was interrupted.
+
+    Exit code 1 when a tenant failed; the others are at head then.
+    """
+    with ProgressView(console) as view:
+        report = asyncio.run(
+            _fleet().apply(
+                tenants or (),
+                canary=canary,
+                pace=Pace(parallel=parallel, batch=batch),
+                wait=wait,
+                watch=view.show,
+            )
+        )
+    if as_json:
+        sys.stdout.write(report.as_json() + "\n")
+    show_apply(console, report)
+    raise typer.Exit(0 if report.ok else 1)
 
 
 @app.command()
@@ -43,7 +112,7 @@ def provision(
         )
     if not owner.database or not owner.password or not runtime.password:
         raise SettingsError("Both database URLs need a password, and the database's name.")
-    asyncio.run(
+    still_open = asyncio.run(
         provision_database(
             superuser_url,
             database=owner.database,
@@ -52,11 +121,17 @@ def provision(
         )
     )
     console.print(f"{OWNER_ROLE}, {RUNTIME_ROLE} and the database {owner.database} are ready.")
+    if still_open:
+        console.print(
+            f"[yellow]warning:[/yellow] only a superuser can withhold {', '.join(still_open)} from tenants;"
+            " docs/tenancy.md says which attacks this leaves open."
+        )
 
 
 @app.command()
 def golden() -> None:
     """Write the script that new tenants are made from, after a change to the tenant tree."""
+    refuse_faulty(RevisionTree("tenant"))
     GOLDEN_TENANT_SCRIPT.write_text(render_tenant_script())
     console.print(f"wrote {GOLDEN_TENANT_SCRIPT.name}")
 
@@ -71,6 +146,11 @@ def revision(
         raise typer.BadParameter("platform or tenant", param_hint="tree")
     config = alembic_config("platform" if tree == "platform" else "tenant")
     command.revision(config, message=message)
+
+
+def _fleet() -> Fleet:
+    _migration_url()
+    return Fleet(load_settings().owner_urls)
 
 
 def _migration_url() -> str:

@@ -11,7 +11,7 @@ from rich.table import Table
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.audit.service import Link
-from app.core.database import Database
+from app.cli.connections import runtime_database
 from app.core.settings import load_settings
 from app.operators.models import Operator, OperatorState
 from app.operators.service import generate_password, list_operators, operator_accounts_from
@@ -115,7 +115,7 @@ def _parse_anchor(text: str) -> Link:
 
 async def _on_platform(work: Callable[[AsyncSession], Awaitable[R]]) -> R:
     """On the runtime login, which may read all of this."""
-    database = Database(load_settings().database_url.get_secret_value(), pool_size=1)
+    database = runtime_database()
     try:
         async with database.platform() as session:
             return await work(session)

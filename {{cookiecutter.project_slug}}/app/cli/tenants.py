@@ -5,6 +5,8 @@ import json
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
+from functools import partial
+from pathlib import Path
 from typing import Annotated
 from uuid import UUID
 
@@ -12,12 +14,15 @@ import typer
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.cli.connections import runtime_database
+from app.cli.tenant_archives import export_before_purge
 from app.core.context import DEFAULT_PLACEMENT
-from app.core.database import Database
 from app.core.settings import load_settings
+from app.operators import record_action
 from app.tenants.bootstrap import bootstrap_first_tenant, lifecycle_from, onboarding_from
-from app.tenants.creation import NewTenant, TenantCredentials
+from app.tenants.creation import NewTenant, Record, TenantCredentials
 from app.tenants.errors import TenantNotFound
 from app.tenants.lifecycle import Lifecycle
 from app.tenants.models import Isolation, Plan, Tenant, TenantOperation
@@ -53,7 +58,7 @@ def create(  # noqa: PLR0917  # options of a command, given by name
 
     async def created() -> TenantCredentials:
         async with onboarding_from(load_settings()) as onboarding:
-            return await onboarding.create(new)
+            return await onboarding.create(new, record=_recorder("tenants:create", slug=new.slug))
 
     _print(asyncio.run(created()), as_json=as_json)
 
@@ -116,7 +121,9 @@ def resume_onboarding(tenant: Slug, as_json: AsJson = False) -> None:
 
     async def finished() -> TenantCredentials | None:
         async with onboarding_from(load_settings()) as onboarding:
-            return await onboarding.resume(await _id_of(tenant))
+            return await onboarding.resume(
+                await _id_of(tenant), record=_recorder("tenants:resume_onboarding")
+            )
 
     credentials = asyncio.run(finished())
     if credentials is None:
@@ -131,7 +138,7 @@ def cancel_onboarding(tenant: Slug) -> None:
 
     async def cancel() -> None:
         async with onboarding_from(load_settings()) as onboarding:
-            await onboarding.cancel(await _id_of(tenant))
+            await onboarding.cancel(await _id_of(tenant), record=_recorder("tenants:cancel_onboarding"))
 
     asyncio.run(cancel())
     console.print(f"{tenant} is gone.")
@@ -140,19 +147,19 @@ def cancel_onboarding(tenant: Slug) -> None:
 @app.command()
 def suspend(tenant: Slug) -> None:
     """Refuse a tenant's requests, from its next one on."""
-    _change(tenant, lambda lifecycle, tenant_id: lifecycle.suspend(tenant_id))
+    _change(tenant, Lifecycle.suspend, "tenants:suspend")
 
 
 @app.command()
 def resume(tenant: Slug) -> None:
     """Serve a suspended tenant again."""
-    _change(tenant, lambda lifecycle, tenant_id: lifecycle.resume(tenant_id))
+    _change(tenant, Lifecycle.resume, "tenants:resume")
 
 
 @app.command("plan")
 def change_plan(tenant: Slug, plan: Annotated[Plan, typer.Argument(help="Decides the limits.")]) -> None:
     """Give a tenant another plan."""
-    _change(tenant, lambda lifecycle, tenant_id: lifecycle.change_plan(tenant_id, plan))
+    _change(tenant, partial(Lifecycle.change_plan, plan=plan), "tenants:update", plan=plan)
 
 
 @app.command()
@@ -161,19 +168,19 @@ def isolate(
     tier: Annotated[Isolation, typer.Argument(help="pooled or dedicated")] = Isolation.DEDICATED,
 ) -> None:
     """Give a tenant a login and a pool of its own, or take them back."""
-    _change(tenant, lambda lifecycle, tenant_id: lifecycle.isolate(tenant_id, tier))
+    _change(tenant, partial(Lifecycle.isolate, isolation=tier), "tenants:update", isolation=tier)
 
 
 @app.command()
 def delete(tenant: Slug) -> None:
     """Refuse a tenant's requests and keep its data for the grace; `restore` takes it back."""
-    _change(tenant, lambda lifecycle, tenant_id: lifecycle.schedule_deletion(tenant_id))
+    _change(tenant, Lifecycle.schedule_deletion, "tenants:delete")
 
 
 @app.command()
 def restore(tenant: Slug) -> None:
     """Take a deletion back during the grace."""
-    _change(tenant, lambda lifecycle, tenant_id: lifecycle.restore(tenant_id))
+    _change(tenant, Lifecycle.restore, "tenants:restore")
 
 
 @app.command()
@@ -181,6 +188,10 @@ def purge(
     tenant: Annotated[str | None, typer.Argument(help="Slug; left out: all whose grace is over.")] = None,
     now: Annotated[bool, typer.Option("--now", help="Do not wait for the end of the grace.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Really delete; this cannot be taken back.")] = False,
+    export_to: Annotated[
+        Path | None,
+        typer.Option(exists=True, file_okay=False, help="Folder for an archive of each tenant, made first."),
+    ] = None,
 ) -> None:
     """Delete deleted tenants for good, and search for anything left of them."""
     if not yes:
@@ -189,25 +200,38 @@ def purge(
         )
     if now and tenant is None:
         raise typer.BadParameter("--now needs the tenant's slug")
-    if not asyncio.run(_purge(tenant, now=now)):
+    if not asyncio.run(_purge(tenant, now=now, export_to=export_to)):
         raise typer.Exit(1)
 
 
-async def _purge(tenant: str | None, *, now: bool) -> bool:
+async def _purge(tenant: str | None, *, now: bool, export_to: Path | None) -> bool:
     """True when nothing is left of any of them."""
     clean = True
     async with lifecycle_from(load_settings()) as (_, purge_):
         for tenant_id in await purge_.due() if tenant is None else [await _id_of(tenant)]:
-            remains = await purge_.run(tenant_id, before_grace_ends=now)
+            if export_to is not None:
+                await export_before_purge(tenant_id, export_to)
+            remains = await purge_.run(tenant_id, before_grace_ends=now, record=_recorder("tenants:purge"))
             clean = clean and remains.none
             console.print(f"{tenant_id}: {'nothing is left' if remains.none else f'left: {remains}'}")
     return clean
 
 
-def _change(slug: str, change: Callable[[Lifecycle, UUID], Awaitable[object]]) -> None:
+def _recorder(action: str, **details: str) -> Record:
+    """Writes what the command line did into the trail, in the transaction of the change."""
+
+    async def record(session: AsyncSession, tenant_id: UUID) -> None:
+        await record_action(session, action, tenant_id=tenant_id, details=details)
+
+    return record
+
+
+def _change(slug: str, change: Callable[..., Awaitable[object]], action: str, **details: str) -> None:
+    """`change` is a method of Lifecycle."""
+
     async def changed() -> None:
         async with lifecycle_from(load_settings()) as (lifecycle, _):
-            await change(lifecycle, await _id_of(slug))
+            await change(lifecycle, tenant_id=await _id_of(slug), record=_recorder(action, **details))
 
     asyncio.run(changed())
     show(slug)
@@ -218,7 +242,7 @@ async def _id_of(slug: str) -> UUID:
 
 
 async def _one_tenant(slug: str) -> tuple[Tenant, TenantOperation | None]:
-    database = Database(load_settings().database_url.get_secret_value(), pool_size=1)
+    database = runtime_database()
     try:
         async with database.platform() as session:
             tenant = await session.scalar(select(Tenant).where(Tenant.slug == slug))
@@ -233,7 +257,7 @@ async def _one_tenant(slug: str) -> tuple[Tenant, TenantOperation | None]:
 
 
 async def _all_tenants() -> list[Tenant]:
-    database = Database(load_settings().database_url.get_secret_value(), pool_size=1)
+    database = runtime_database()
     try:
         async with database.platform() as session:
             return list(await session.scalars(select(Tenant).order_by(Tenant.created_at, Tenant.id)))

@@ -24,6 +24,7 @@ from app.core.routing import (
     enforce_routing,
     tenant_route,
 )
+from app.core.settings import Pooler
 
 NAMING_CONVENTION = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -32,13 +33,15 @@ NAMING_CONVENTION = {
     "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
     "pk": "pk_%(table_name)s",
 }
-# insufficient_privilege, invalid_schema_name, undefined_table, and "role does not exist" of SET ROLE.
-_ROUTE_IS_GONE: Final = frozenset({"42501", "3F000", "42P01", "22023"})
+# insufficient_privilege, invalid_schema_name, undefined_table, "role does not exist" of SET ROLE; and the two
+# with which a login is refused whose role lost it (28000) or is gone (28P01).
+_ROUTE_IS_GONE: Final = frozenset({"42501", "3F000", "42P01", "22023", "28000", "28P01"})
 COLUMN_TYPES: dict[Any, Any] = {
     datetime: DateTime(timezone=True),
     dict[str, Any]: JSONB(none_as_null=True),
     list[Any]: JSONB(none_as_null=True),
 }
+IDLE_IN_TRANSACTION_TIMEOUT = "60s"
 
 
 class UnknownPlacement(ServiceUnavailable):
@@ -78,29 +81,34 @@ class Database:
         pool_size: int = 16,
         pool_timeout_seconds: float = 10.0,
         statement_timeout_seconds: int = 15,
+        pooler: Pooler = Pooler.NONE,
     ) -> None:
+        limits = {
+            "statement_timeout": f"{statement_timeout_seconds}s",
+            "idle_in_transaction_session_timeout": IDLE_IN_TRANSACTION_TIMEOUT,
+        }
+        # A pooler's server connection is not this session's to configure, so there they go with each BEGIN.
+        session_limits, local_limits = (limits, {}) if pooler is Pooler.NONE else ({}, limits)
         self._engine = create_async_engine(
             async_url(url),
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=pool_timeout_seconds,
             pool_recycle=1800,
+            hide_parameters=True,
             json_serializer=_dump_json,
             json_deserializer=orjson.loads,
             connect_args={
                 "connection_class": RoutedConnection,
                 "timeout": 5,
                 "command_timeout": statement_timeout_seconds + 5,
-                "server_settings": {
-                    "application_name": "app",
-                    "timezone": "UTC",
-                    "search_path": "pg_catalog",
-                    "statement_timeout": f"{statement_timeout_seconds}s",
-                    "idle_in_transaction_session_timeout": "60s",
-                },
+                **pooler_arguments(pooler, session_limits),
             },
         )
-        enforce_routing(self._engine)
+        enforce_routing(
+            self._engine,
+            limits="".join(f" SET LOCAL {name} = '{value}';" for name, value in local_limits.items()),
+        )
 
     @property
     def engine(self) -> AsyncEngine:
@@ -157,7 +165,8 @@ class TenantDatabases:
                 yield session
         except DBAPIError as error:
             refused = getattr(error.orig, "sqlstate", None) in _ROUTE_IS_GONE
-            if refused and await self._has_changed(tenant):
+            # While it moves its tables take no writes, which a copy as new as the move does not explain.
+            if refused and (tenant.moving or await self._has_changed(tenant)):
                 raise TenantChanged from error
             raise
 
@@ -178,6 +187,25 @@ class TenantDatabases:
         return self._dedicated[key]
 
 
+def pooler_arguments(pooler: Pooler, session_settings: Mapping[str, str]) -> dict[str, Any]:
+    """The driver's arguments for what stands before PostgreSQL.
+
+    PgBouncer in transaction mode hands each transaction another server connection: it refuses session
+    settings that it cannot carry over, and a named statement would be missing on the next connection, or
+    stay behind on the last. So nothing is cached and the unnamed statement serves for all. `search_path`
+    stands in the role's own settings there (app/core/provisioning.py).
+    """
+    carried = {"application_name": "app", "timezone": "UTC"}
+    if pooler is Pooler.NONE:
+        return {"server_settings": {**carried, "search_path": "pg_catalog", **session_settings}}
+    return {
+        "server_settings": carried,
+        "statement_cache_size": 0,
+        "prepared_statement_cache_size": 0,
+        "prepared_statement_name_func": str,
+    }
+
+
 def owner_engine(url: str, *, pool_size: int = 0) -> AsyncEngine:
     """An unrouted engine for migrations and provisioning, which name their schemas themselves.
 
@@ -189,6 +217,7 @@ def owner_engine(url: str, *, pool_size: int = 0) -> AsyncEngine:
     return create_async_engine(
         async_url(url),
         **pooling,
+        hide_parameters=True,
         connect_args={"timeout": 10, "server_settings": {"application_name": "app-owner"}},
     )
 

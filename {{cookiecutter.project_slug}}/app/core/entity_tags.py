@@ -7,7 +7,11 @@ from fastapi import Depends, Header
 
 from app.core.errors import BadRequest
 
-_STRONG_TAG = re.compile(r'"([1-9][0-9]{0,9})"')
+# RFC 9110, section 8.8.3. What is no version of ours is a tag all the same, of something that is gone.
+_TAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
+_VERSION_TAG = re.compile(r'"([1-9][0-9]{0,9})"')
+_MAX_VERSION = 2**31 - 1
+_NEVER_CURRENT = 0
 
 
 class InvalidEntityTag(BadRequest):
@@ -21,16 +25,14 @@ def entity_tag(version: int) -> str:
 
 
 def _expected_version(
-    if_match: Annotated[
-        str | None, Header(max_length=32, description='The `ETag` you read, such as `"3"`.')
-    ] = None,
+    if_match: Annotated[str | None, Header(description='The `ETag` you read, such as `"3"`.')] = None,
 ) -> int | None:
     if if_match is None or if_match == "*":
         return None
-    match = _STRONG_TAG.fullmatch(if_match)
-    if match is None:
+    if not _TAG.fullmatch(if_match):
         raise InvalidEntityTag('Send the ETag as you received it, such as "3", or leave If-Match out.')
-    return int(match[1])
+    version = _VERSION_TAG.fullmatch(if_match)
+    return int(version[1]) if version and int(version[1]) <= _MAX_VERSION else _NEVER_CURRENT
 
 
 ExpectedVersion = Annotated[int | None, Depends(_expected_version)]

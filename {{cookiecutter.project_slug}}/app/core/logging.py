@@ -3,12 +3,16 @@
 import logging
 import logging.config
 import re
+import traceback
 from collections.abc import MutableMapping
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 import structlog
+from sqlalchemy.exc import StatementError
+from structlog.typing import ExcInfo
 
 REDACTED: Final = "[redacted]"
+DATABASE_MODULES: Final = ("asyncpg.", "sqlalchemy.dialects.")
 _SECRET_NAMES: Final = re.compile(
     r"password|passwd|secret|token|authorization|api[_-]?key|cookie|credential|private[_-]?key|dsn",
     re.IGNORECASE,
@@ -78,12 +82,38 @@ def _clean(name: str, value: Any) -> Any:
     return value
 
 
+def format_traceback(error: BaseException) -> str:
+    """The chain of a traceback, oldest first. Of a database error only its kind and the names it gives: its
+    message and DETAIL repeat the values of rows and statements."""
+    chain: list[BaseException] = []
+    link: BaseException | None = error
+    while link is not None and link not in chain:
+        chain.append(link)
+        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
+    return "\nThat led to:\n".join(_format_one(each) for each in reversed(chain))
+
+
+def _format_one(error: BaseException) -> str:
+    frames = "".join(traceback.format_tb(error.__traceback__))
+    if isinstance(error, StatementError) or type(error).__module__.startswith(DATABASE_MODULES):
+        names = (getattr(error, name, None) for name in ("sqlstate", "table_name", "constraint_name"))
+        kind = f"{type(error).__module__}.{type(error).__qualname__}"
+        return frames + " ".join([kind, *(name for name in names if isinstance(name, str))])
+    text = frames + "".join(traceback.format_exception_only(error)).rstrip()
+    members = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
+    return "\nMember:\n".join([text, *map(format_traceback, members)])
+
+
+def _write_traceback(file: TextIO, info: ExcInfo) -> None:
+    file.write(format_traceback(info[1]))
+
+
 def _renderers(fmt: str) -> list[structlog.typing.Processor]:
     if fmt == "console":
-        # Plain tracebacks: the rich ones show local variables, and those hold secrets.
-        return [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+        # Tracebacks of our own: the rich ones show local variables, and those hold secrets.
+        return [structlog.dev.ConsoleRenderer(exception_formatter=_write_traceback)]
     return [
-        structlog.processors.format_exc_info,
+        structlog.processors.ExceptionRenderer(lambda info: format_traceback(info[1])),
         structlog.processors.EventRenamer("message"),
         structlog.processors.JSONRenderer(ensure_ascii=True),
     ]

@@ -1,6 +1,6 @@
 """The OpenAPI document: security schemes, what each operation needs, and the problems it may answer."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from fastapi import FastAPI
@@ -47,10 +47,16 @@ PROBLEM_SCHEMA: Final = {
         },
     },
 }
-PROBLEMS: Final = {
+CREDENTIAL_PROBLEMS: Final = {
     "401": "No credential, or one that is not valid.",
     "403": "The principal lacks the permission.",
-    "429": "Too many requests; see Retry-After.",
+}
+LIMIT_PROBLEMS: Final = {"429": "Too many requests; see Retry-After."}
+BAD_REQUEST: Final = {"400": "The request cannot be read; `title` says what of it."}
+BODY_PROBLEMS: Final = BAD_REQUEST | {"413": "The body is too large."}
+PARAMETER_PROBLEMS: Final = {
+    "cursor": BAD_REQUEST,
+    "if-match": BAD_REQUEST | {"412": "It was changed since you read it."},
 }
 TAGS: Final = [
     {"name": "auth", "description": "Log in and get tokens."},
@@ -62,11 +68,12 @@ TAGS: Final = [
 ]
 
 AccessOf = Callable[[object], str | None]
+IsUnlimited = Callable[[str], bool]
 
 
-def install_openapi(app: FastAPI, access_of: AccessOf) -> None:
+def install_openapi(app: FastAPI, access_of: AccessOf, is_unlimited: IsUnlimited) -> None:
     """Make `app.openapi()` describe what `access_of` says of an endpoint: a permission, `public`,
-    `operators`, None."""
+    `operators`, None; and the rate limits, unless `is_unlimited` says of its path that it has none."""
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -77,14 +84,14 @@ def install_openapi(app: FastAPI, access_of: AccessOf) -> None:
                 routes=app.routes,
                 tags=TAGS,
             )
-            _describe(document, app, access_of)
+            _describe(document, app, access_of, is_unlimited)
             app.openapi_schema = document
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]  # the documented way to extend OpenAPI
 
 
-def _describe(document: dict[str, Any], app: FastAPI, access_of: AccessOf) -> None:
+def _describe(document: dict[str, Any], app: FastAPI, access_of: AccessOf, is_unlimited: IsUnlimited) -> None:
     components = document.setdefault("components", {})
     components["securitySchemes"] = SECURITY_SCHEMES
     components.setdefault("schemas", {})["Problem"] = PROBLEM_SCHEMA
@@ -94,7 +101,8 @@ def _describe(document: dict[str, Any], app: FastAPI, access_of: AccessOf) -> No
         for method in route.methods or ():
             operation = document["paths"].get(route.path_format, {}).get(method.lower())
             if operation is not None:
-                _describe_operation(operation, access_of(route.endpoint))
+                limits = {} if is_unlimited(route.path_format or "") else LIMIT_PROBLEMS
+                _describe_operation(operation, access_of(route.endpoint), limits)
 
 
 def api_routes(app: FastAPI) -> list[RouteContext]:
@@ -102,22 +110,30 @@ def api_routes(app: FastAPI) -> list[RouteContext]:
     return [route for route in iter_route_contexts(app.routes) if isinstance(route.original_route, APIRoute)]
 
 
-def _describe_operation(operation: dict[str, Any], access: str | None) -> None:
+def _describe_operation(operation: dict[str, Any], access: str | None, limits: Mapping[str, str]) -> None:
     responses = operation.setdefault("responses", {})
-    problems = dict(PROBLEMS)
+    parameters = operation.get("parameters", [])
+    problems = {**limits, **(BODY_PROBLEMS if "requestBody" in operation else {})}
     operation["x-access"] = access if access in {"public", "operators"} else "tenant"
-    if access == "public":
-        problems = {"429": PROBLEMS["429"]}
-    elif access == "operators":
+    if access == "operators":
         operation["security"] = [{"operatorToken": []}]
-        problems["403"] = "The caller is no operator."
-    else:
+        problems |= CREDENTIAL_PROBLEMS | {"403": "The caller is no operator."}
+    elif access != "public":
         operation["security"] = [{"accessToken": []}, {"apiKey": []}]
         operation["x-permission"] = access
+        problems |= CREDENTIAL_PROBLEMS
     if "422" in responses:
         problems["422"] = "The request is not valid; `errors` lists the fields."
-    if any(parameter.get("in") == "path" for parameter in operation.get("parameters", [])):
+    for parameter in parameters:
+        problems |= PARAMETER_PROBLEMS.get(parameter["name"], {})
+    if any(parameter["in"] == "path" for parameter in parameters):
         problems["404"] = "There is no such thing." if access == "operators" else "Not in this tenant."
+    # What the author of a route wrote without a body is a problem too.
+    problems |= {
+        status: response["description"]
+        for status, response in responses.items()
+        if status >= "400" and "content" not in response
+    }
     for status, description in problems.items():
         responses[status] = {
             "description": description,

@@ -6,7 +6,12 @@ from typing import Any, Final
 
 import orjson
 import structlog
-from asyncpg.exceptions import PostgresConnectionError, QueryCanceledError, TooManyConnectionsError
+from asyncpg.exceptions import (
+    OperatorInterventionError,
+    PostgresConnectionError,
+    PostgresError,
+    TooManyConnectionsError,
+)
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from redis.exceptions import RedisError
@@ -20,6 +25,14 @@ log = structlog.get_logger(__name__)
 
 RETRY_AFTER_SECONDS: Final = "1"
 MAX_REPORTED_FIELDS: Final = 50
+OUTAGES: Final = (
+    PostgresConnectionError,
+    OperatorInterventionError,  # Starting, stopping, or a statement that took too long.
+    TooManyConnectionsError,
+    PoolTimeout,
+    RedisError,
+    OSError,
+)
 
 
 def install_problem_handlers(app: FastAPI) -> None:
@@ -27,9 +40,8 @@ def install_problem_handlers(app: FastAPI) -> None:
     app.add_exception_handler(AppError, _app_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(SQLAlchemyError, _dependency_error)
-    app.add_exception_handler(RedisError, _dependency_error)
-    app.add_exception_handler(OSError, _dependency_error)
+    for kind in (SQLAlchemyError, PostgresError, RedisError, OSError):
+        app.add_exception_handler(kind, _dependency_error)
 
 
 def problem_response(document: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
@@ -81,20 +93,28 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 async def _dependency_error(request: Request, error: Exception) -> Response:
     """503 when PostgreSQL or Redis is away or busy; anything else is our own fault and stays a 500."""
-    if not _is_outage(error):
+    if not is_outage(error):
         raise error
-    log.error("dependency_unavailable", error=type(error).__name__)
-    unavailable = ServiceUnavailable("Try again in a moment.", headers={"Retry-After": RETRY_AFTER_SECONDS})
-    return await _app_error(request, unavailable)
+    return await _app_error(request, unavailable(error))
 
 
-def _is_outage(error: BaseException) -> bool:
-    if isinstance(error, DBAPIError):
-        cause = getattr(error.orig, "__cause__", None)
-        return error.connection_invalidated or isinstance(
-            cause, PostgresConnectionError | TooManyConnectionsError | QueryCanceledError | OSError
-        )
-    return isinstance(error, PoolTimeout | RedisError | OSError)
+def unavailable(error: Exception) -> ServiceUnavailable:
+    """What a client hears of an outage; one line of log, because there is one for every request."""
+    log.error("dependency_unavailable", error=type(root_cause(error)).__name__)
+    return ServiceUnavailable("Try again in a moment.", headers={"Retry-After": RETRY_AFTER_SECONDS})
+
+
+def is_outage(error: Exception) -> bool:
+    """True when PostgreSQL or Redis is away, stopping, or too busy to answer."""
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
+    return isinstance(root_cause(error), OUTAGES)
+
+
+def root_cause(error: Exception) -> BaseException:
+    """What the driver raised, under SQLAlchemy's wrappings."""
+    original = getattr(error, "orig", None)
+    return getattr(original, "__cause__", None) or original or error
 
 
 def _plain(

@@ -1,13 +1,16 @@
 """Prepares a PostgreSQL for the service: two logins, one database, nothing left to the public.
 
 `app_owner` owns the database and may create roles, for migrations and onboarding; `app_runtime` serves
-requests with the least grants and reaches a tenant only by `SET LOCAL ROLE`.
+requests with the least grants and reaches a tenant only by `SET LOCAL ROLE`. docs/tenancy.md lists what
+that withstands.
 """
 
 import hashlib
 import hmac
 import secrets
 from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -17,35 +20,65 @@ from app.core.database import owner_engine
 OWNER_ROLE = "app_owner"
 RUNTIME_ROLE = "app_runtime"
 
+# Kept from every role but those named. `set_config` makes another tenant's role out of one injected
+# expression, where SET needs a statement of its own. Large objects lie outside of any schema. A lock of the
+# session outlives its transaction on a pooled connection, so no request may take one.
+WITHHELD_FUNCTIONS: Final[Mapping[str, tuple[str, ...]]] = {
+    "set_config(text, text, boolean)": (OWNER_ROLE,),
+    "lo_creat(integer)": (),
+    "lo_create(oid)": (),
+    "lo_from_bytea(oid, bytea)": (),
+    **{
+        f"{name}({arguments})": (OWNER_ROLE,)
+        for name in (
+            "pg_advisory_lock",
+            "pg_advisory_lock_shared",
+            "pg_try_advisory_lock",
+            "pg_try_advisory_lock_shared",
+        )
+        for arguments in ("bigint", "integer, integer")
+    },
+}
+# Nothing depends on a session's own choice, also behind a pooler that refuses such choices.
+RUNTIME_DEFAULTS: Final = {"search_path": "pg_catalog", "jit": "off"}
+
 
 async def provision_database(
     superuser_url: str, *, database: str, owner_password: str, runtime_password: str
-) -> None:
+) -> Sequence[str]:
     """Create or repair logins and database. Idempotent; sets both passwords each time.
 
     `superuser_url` names any existing database of the cluster, with a login that may create roles and
-    databases (RDS: the master user).
+    databases (RDS: the master user). Returns the functions that could not be withheld from the tenants:
+    that takes a real superuser.
     """
     engine = owner_engine(superuser_url)
     try:
         async with engine.connect() as connection:
             autocommit = await connection.execution_options(isolation_level="AUTOCOMMIT")
-            await _ensure_login(autocommit, OWNER_ROLE, "CREATEROLE NOSUPERUSER INHERIT", owner_password)
-            await _ensure_login(
-                autocommit, RUNTIME_ROLE, "NOCREATEROLE NOSUPERUSER NOINHERIT", runtime_password
-            )
+            await _ensure_login(autocommit, OWNER_ROLE, "CREATEROLE INHERIT", owner_password)
+            await _ensure_login(autocommit, RUNTIME_ROLE, "NOCREATEROLE NOINHERIT", runtime_password)
+            await _set_runtime_defaults(autocommit)
             await _ensure_database(autocommit, database)
     finally:
         await engine.dispose()
-    await _close_to_public(superuser_url, database)
+    return await _close_to_public(superuser_url, database)
 
 
 async def _ensure_login(connection: AsyncConnection, role: str, attributes: str, password: str) -> None:
     if not await _exists(connection, "SELECT 1 FROM pg_roles WHERE rolname = :name", role):
         await connection.execute(text(f"CREATE ROLE {role}"))
+    # Only a superuser may say NOSUPERUSER, even where it changes nothing, and RDS has none to lend.
+    if await _exists(connection, "SELECT 1 FROM pg_roles WHERE rolname = :name AND rolsuper", role):
+        await connection.exec_driver_sql(f"ALTER ROLE {role} NOSUPERUSER")
     await connection.exec_driver_sql(
         f"ALTER ROLE {role} LOGIN {attributes} PASSWORD '{scram_verifier(password)}'"
     )
+
+
+async def _set_runtime_defaults(connection: AsyncConnection) -> None:
+    for name, value in RUNTIME_DEFAULTS.items():
+        await connection.exec_driver_sql(f"ALTER ROLE {RUNTIME_ROLE} SET {name} = '{value}'")
 
 
 async def _ensure_database(connection: AsyncConnection, database: str) -> None:
@@ -59,14 +92,30 @@ async def _ensure_database(connection: AsyncConnection, database: str) -> None:
     await connection.exec_driver_sql(f"GRANT CONNECT ON DATABASE {identifier} TO {RUNTIME_ROLE}")
 
 
-async def _close_to_public(superuser_url: str, database: str) -> None:
+async def _close_to_public(superuser_url: str, database: str) -> list[str]:
     url = make_url(superuser_url).set(database=database).render_as_string(hide_password=False)
     engine = owner_engine(url)
     try:
         async with engine.begin() as connection:
             await connection.execute(text("REVOKE ALL ON SCHEMA public FROM PUBLIC"))
+            return await _withhold_functions(connection)
     finally:
         await engine.dispose()
+
+
+async def _withhold_functions(connection: AsyncConnection) -> list[str]:
+    """Those that stay open: PostgreSQL warns, and revokes nothing, when the login does not own them."""
+    for function, roles in WITHHELD_FUNCTIONS.items():
+        await connection.exec_driver_sql(f"REVOKE EXECUTE ON FUNCTION pg_catalog.{function} FROM PUBLIC")
+        for role in roles:
+            await connection.exec_driver_sql(f"GRANT EXECUTE ON FUNCTION pg_catalog.{function} TO {role}")
+    still_open = text(
+        "SELECT p.oid::regprocedure::text FROM pg_proc p, LATERAL aclexplode(coalesce(p.proacl,"
+        " acldefault('f', p.proowner))) AS held WHERE p.oid = ANY (CAST(:functions AS regprocedure[]))"
+        " AND held.grantee = 0 AND held.privilege_type = 'EXECUTE' ORDER BY 1"
+    )
+    functions = [f"pg_catalog.{function}" for function in WITHHELD_FUNCTIONS]
+    return list(await connection.scalars(still_open, {"functions": functions}))
 
 
 async def _exists(connection: AsyncConnection, query: str, name: str) -> bool:

@@ -8,6 +8,7 @@ BEGIN arriving that way, and tests/core/test_routing.py holds asyncpg and SQLAlc
 
 import re
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import asyncpg
@@ -50,11 +51,20 @@ def tenant_route(schema: str) -> Route:
 class RoutedConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg ships no types
     """An asyncpg connection that cannot begin a transaction without a route."""
 
-    __slots__ = ("enforced", "route")
+    __slots__ = ("enforced", "limits", "route")
 
     # Set once SQLAlchemy has asked the server its version, which it does in a transaction of its own.
     enforced: bool
+    # Statements that hold for every transaction, whatever its route.
+    limits: str
     route: Route | None
+
+    def forgo_set_config(self) -> None:
+        """Look up an unknown type without `set_config`, which asyncpg calls to switch JIT off meanwhile.
+
+        No tenant may call that function (app/core/provisioning.py), and JIT is off anyway.
+        """
+        self._server_caps = self._server_caps._replace(jit=False)  # type: ignore[misc, has-type]
 
     async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:
         """As asyncpg's, with the pending route appended to BEGIN.
@@ -69,24 +79,29 @@ class RoutedConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg shi
             self.terminate()
             raise RoutingError("a transaction began without a route")
         try:
-            return str(await super().execute(f"{query} {route.statements}", timeout=timeout))
+            return str(await super().execute(f"{query} {route.statements}{self.limits}", timeout=timeout))
         except BaseException:
             self.terminate()
             raise
 
 
-def enforce_routing(engine: AsyncEngine) -> None:
-    """Make every transaction of `engine` carry the route of its execution options, or fail closed."""
-    event.listen(engine.sync_engine, "connect", _enforce)
+def enforce_routing(engine: AsyncEngine, *, limits: str = "") -> None:
+    """Make every transaction of `engine` carry the route of its execution options, or fail closed.
+
+    `limits` are SET LOCAL statements that travel with it.
+    """
+    event.listen(engine.sync_engine, "connect", partial(_enforce, limits))
     event.listen(engine.sync_engine, "begin", _stash_route)
     event.listen(engine.sync_engine, "checkout", _refuse_closed_connection)
 
 
-def _enforce(dbapi_connection: DBAPIConnection, _record: object) -> None:
+def _enforce(limits: str, dbapi_connection: DBAPIConnection, _record: object) -> None:
     driver_connection = getattr(dbapi_connection, "driver_connection", None)
     # Not isinstance: asyncpg answers yes there for any connection of its own.
     if driver_connection is None or RoutedConnection not in type(driver_connection).__mro__:
         raise RoutingError("the engine was not made with RoutedConnection")
+    driver_connection.forgo_set_config()
+    driver_connection.limits = limits
     driver_connection.route = None
     driver_connection.enforced = True
 

@@ -4,7 +4,7 @@ import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import (
     BaseModel,
@@ -20,8 +20,15 @@ from pydantic_settings import SettingsError as UnreadableSetting
 
 from app.core.context import DEFAULT_PLACEMENT
 
-ENV_FILES = ("project.env", ".local/runtime.env", ".env")
+ENV_FILES = ("project.env", ".env")
+DEV_ENV_FILES = ("project.env", ".local/runtime.env", ".env")
 PLACEHOLDERS = ("change-me", "changeme", "replace-me", "placeholder", "<")
+# A secret that holds nothing but these, digits and punctuation was guessed before it was set.
+WEAK_SECRET = re.compile(
+    r"(?:admin|changeit|default|dev|example|letmein|pass|password|postgres|postgresql|qwerty|redis|root|secret"
+    r"|test|app|runtime|owner|user|[\W\d_])*",
+    re.IGNORECASE,
+)
 MIN_SECRET_BYTES = 32
 PLACEMENT_PATTERN = re.compile(r"[a-z][a-z0-9-]{0,39}")
 
@@ -35,6 +42,9 @@ class Environment(StrEnum):
     TEST = "test"
     STAGING = "staging"
     PRODUCTION = "production"
+
+
+TokenName = Annotated[str, Field(pattern=r"^\S+$")]
 
 
 class PlacementSettings(BaseModel):
@@ -51,8 +61,25 @@ class PlacementSettings(BaseModel):
         return postgresql_url(value)
 
 
+class Pooler(StrEnum):
+    """What stands between the service and PostgreSQL. `pgbouncer` means its transaction mode."""
+
+    NONE = "none"
+    PGBOUNCER = "pgbouncer"
+
+
+class _Stage(BaseSettings):
+    """Where we are, which decides what else is read."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="APP_", env_file=ENV_FILES, extra="ignore", hide_input_in_errors=True
+    )
+
+    environment: Environment = Environment.DEV
+
+
 class Settings(BaseSettings):
-    """Read from the environment (prefix `APP_`), then `.env`, `.local/runtime.env`, `project.env`.
+    """Read from the environment (prefix `APP_`), then `.env`, `.local/runtime.env` (dev only), `project.env`.
 
     What differs by environment has no default: a missing value stops the boot instead of guessing.
     """
@@ -72,9 +99,9 @@ class Settings(BaseSettings):
     project_name: str = "app"
     version: str = "0.1.0"
 
-    jwt_issuer: str = "app"
-    jwt_audience: str = "app-api"
-    operator_audience: str = "app-operators"
+    jwt_issuer: TokenName = "app"
+    jwt_audience: TokenName = "app-api"
+    operator_audience: TokenName = "app-operators"
     access_token_ttl_seconds: Annotated[int, Field(ge=60, le=3600)] = 900
     operator_token_ttl_seconds: Annotated[int, Field(ge=60, le=900)] = 900
     refresh_token_ttl_seconds: Annotated[int, Field(ge=3600, le=90 * 86400)] = 30 * 86400
@@ -89,6 +116,7 @@ class Settings(BaseSettings):
     sign_up_enabled: bool = False
     tenant_deletion_grace_days: Annotated[int, Field(ge=0, le=365)] = 30
 
+    database_pooler: Pooler = Pooler.NONE
     database_pool_size: Annotated[int, Field(ge=1, le=500)] = 16
     database_pool_timeout_seconds: Annotated[float, Field(gt=0, le=60)] = 10.0
     dedicated_pool_size: Annotated[int, Field(ge=1, le=100)] = 4
@@ -145,16 +173,12 @@ class Settings(BaseSettings):
     def _refuse_unsafe_outside_dev(self) -> Self:
         if self.environment in {Environment.DEV, Environment.TEST}:
             return self
-        faults = [
-            f"APP_{name.upper()} still holds a placeholder"
-            for name in ("secret_key", "database_url", "migration_database_url", "redis_url")
-            if is_placeholder(getattr(self, name))
-        ]
-        faults += [
-            f"APP_PLACEMENTS: {name} still holds a placeholder"
-            for name, place in self.placements.items()
-            if is_placeholder(place.database_url) or is_placeholder(place.migration_database_url)
-        ]
+        names = ("secret_key", "database_url", "migration_database_url", "redis_url")
+        secrets = [(f"APP_{name.upper()}", getattr(self, name)) for name in names]
+        for name, place in self.placements.items():
+            variable = f"APP_PLACEMENTS: {name}"
+            secrets += [(variable, place.database_url), (variable, place.migration_database_url)]
+        faults = [f"{name} {fault}" for name, value in secrets if (fault := secret_fault(value))]
         if self.bcrypt_rounds < 12:
             faults.append("APP_BCRYPT_ROUNDS must be at least 12 outside dev")
         if self.api_key_bcrypt_rounds < 10:
@@ -199,18 +223,31 @@ def postgresql_url(value: SecretStr | None) -> SecretStr | None:
     return value
 
 
-def is_placeholder(value: SecretStr | None) -> bool:
-    """True when a secret is a value from an example file rather than a real one."""
+def secret_fault(value: SecretStr | None) -> str | None:
+    """What is wrong with a secret, or with the password of a URL. One without a password is no fault of the
+    secret: the server may know its clients by other means."""
     if value is None:
-        return False
-    text = value.get_secret_value().lower()
-    return any(marker in text for marker in PLACEHOLDERS) or len(set(text)) < 8
+        return None
+    text = value.get_secret_value()
+    if any(marker in text.lower() for marker in PLACEHOLDERS):
+        return "still holds a placeholder"
+    secret = unquote(urlsplit(text).password or "") if "://" in text else text
+    # A text that repeats itself is found again in its double before its end.
+    repeats = (secret * 2).find(secret, 1) < len(secret)
+    if secret and (len(set(secret)) < 8 or repeats or WEAK_SECRET.fullmatch(secret)):
+        return "holds a weak secret; `openssl rand -hex 32` makes a strong one"
+    return None
 
 
 def load_settings(**overrides: Any) -> Settings:
-    """Read the settings. Raises SettingsError naming each faulty variable, never its value."""
+    """Read the settings. Raises SettingsError naming each faulty variable, never its value.
+
+    `.local/runtime.env` holds secrets of development, which nothing else may take for its own.
+    """
     try:
-        return Settings(**overrides)
+        stage = _Stage(**{name: overrides[name] for name in ("environment",) if name in overrides})
+        is_dev = stage.environment is Environment.DEV
+        return Settings(_env_file=DEV_ENV_FILES if is_dev else ENV_FILES, **overrides)
     except UnreadableSetting as error:
         # A variable that must hold JSON (APP_PLACEMENTS) and does not; the message names the field only.
         raise SettingsError(f"The configuration is not usable:\n  {error}") from None

@@ -3,9 +3,10 @@
 import fcntl
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from app.embedded.errors import EmbeddedError
 
@@ -42,10 +43,22 @@ def secret_in(path: Path) -> str:
     return path.read_text().strip()
 
 
+def append_private(path: Path) -> BinaryIO:
+    """Open a file to append to, made for its owner alone (0600). Raises EmbeddedError."""
+    try:
+        return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")
+    except OSError as error:
+        raise EmbeddedError(f"{path}: cannot be written ({error.strerror})") from error
+
+
 @contextmanager
-def locked(directory: Path) -> Iterator[None]:
-    """Hold a directory against other processes; they wait."""
+def locked(directory: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Hold a directory against other processes; they wait, and call `waiting` first."""
     private_directory(directory)
-    with (directory / "lock").open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with append_private(directory / "lock") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            waiting()
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield

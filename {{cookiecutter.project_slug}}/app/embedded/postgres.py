@@ -2,14 +2,15 @@
 
 import os
 import pwd
+import re
 import secrets
 import shutil
 import socket
 import struct
 import subprocess
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -25,6 +26,7 @@ SUPERUSER: Final = "postgres"
 SERVER_USER: Final = "nobody"
 START_ATTEMPTS: Final = 8
 MAX_CONNECTIONS: Final = 100
+CLUSTER_NAME: Final = re.compile(r"cluster-[0-9a-f]{16}")
 ANSWER_SECONDS: Final = 5.0
 # PostgreSQL's protocol, "Message Formats": length, then the code 1234.5679.
 SSL_REQUEST: Final = struct.pack("!ihh", 8, 1234, 5679)
@@ -33,12 +35,16 @@ _LOCK_FILE_COMPLAINTS: Final = ("lock file", "shared memory block", "is in use")
 
 @dataclass(frozen=True, slots=True)
 class PostgresServer:
-    """A running server. Everything but `port` stays the same from start to start."""
+    """A running server. Everything but `port` stays the same from start to start.
+
+    `started` says whether this call started it.
+    """
 
     port: int
     password: str
     host: str = LOOPBACK
     superuser: str = SUPERUSER
+    started: bool = field(default=False, compare=False)
 
     def url(self, database: str, user: str | None = None, password: str | None = None) -> str:
         """A URL for a login; the superuser's by default."""
@@ -46,19 +52,23 @@ class PostgresServer:
         return f"postgresql://{login}@{self.host}:{self.port}/{quote(database)}"
 
 
-def start_postgres(directory: Path, *, durable: bool = True) -> PostgresServer:
+def start_postgres(
+    directory: Path, *, durable: bool = True, parameters: Mapping[str, int] | None = None
+) -> PostgresServer:
     """Start the cluster of a folder, making it first if need be; a running one is returned as it is.
 
-    `durable=False` skips fsync, for tests whose data may be lost. Raises EmbeddedError.
+    `durable=False` skips fsync, for tests whose data may be lost; `parameters` are further ones of the
+    server's. Raises EmbeddedError.
     """
     with locked(directory):
         _refuse_unnamed_user()
         password = secret_in(directory / "superuser-password")
         storage = _storage(directory)
         port = _running_port(storage / "data")
-        if port is None or not _answers(port):
-            port = _start(directory, storage, password, durable=durable)
-        return PostgresServer(port, password)
+        if port is not None and _answers(port):
+            return PostgresServer(port, password)
+        port = _start(directory, storage, password, _options(parameters or {}, durable=durable))
+        return PostgresServer(port, password, started=True)
 
 
 def stop_postgres(directory: Path) -> bool:
@@ -83,10 +93,22 @@ def remove_postgres(directory: Path) -> None:
     shutil.rmtree(directory, ignore_errors=True)
 
 
-def _start(directory: Path, storage: Path, password: str, *, durable: bool) -> int:
+def _options(parameters: Mapping[str, int], *, durable: bool) -> str:
+    safety = "" if durable else " -c fsync=off -c synchronous_commit=off -c full_page_writes=off"
+    return safety + "".join(f" -c {name}={value:d}" for name, value in parameters.items())
+
+
+def _start(directory: Path, storage: Path, password: str, further: str) -> int:
     binaries = postgres_bin()
     data = storage / "data"
     if not (data / "PG_VERSION").exists():
+        # The port is remembered once a cluster stands: what was there and is gone is not to be replaced.
+        if (directory / "port").exists():
+            raise EmbeddedError(
+                f"The development database in {data} is gone, or belongs to another user's set-up. Bring it"
+                " back, or begin anew with `make reset`."
+            )
+        _make_storage(storage)
         _initialize(binaries, storage, password)
     made_by, found = int((data / "PG_VERSION").read_text()), postgres_major(binaries)
     if made_by != found:
@@ -94,11 +116,13 @@ def _start(directory: Path, storage: Path, password: str, *, durable: bool) -> i
             f"The development database was made by PostgreSQL {made_by}, but {found} is installed. Install"
             f" {made_by} again, or delete the data with `make reset`."
         )
+    if storage.parent == ROOT_STATE:
+        write_private(storage / "origin", f"{directory.resolve() / 'location'}\n")
     _forget_stranger(data)
     port = remembered_port(directory / "port")
     complaint = ""
     for attempt in range(START_ATTEMPTS):
-        complaint = _try_start(binaries, storage, port, durable=durable)
+        complaint = _try_start(binaries, storage, port, further)
         if not complaint:
             return port
         if "address already in use" in complaint.lower():
@@ -111,14 +135,13 @@ def _start(directory: Path, storage: Path, password: str, *, durable: bool) -> i
     raise EmbeddedError(f"PostgreSQL did not start; its log {storage / 'log'} ends with:\n{complaint}")
 
 
-def _try_start(binaries: Path, storage: Path, port: int, *, durable: bool) -> str:
+def _try_start(binaries: Path, storage: Path, port: int, further: str) -> str:
     """Start once; the empty string, or the end of the server's log."""
     log = storage / "log"
     before = log.stat().st_size if log.exists() else 0
-    safety = "" if durable else " -c fsync=off -c synchronous_commit=off -c full_page_writes=off"
     options = (
         f"-p {port} -c listen_addresses={LOOPBACK} -c unix_socket_directories=''"
-        f" -c max_connections={MAX_CONNECTIONS} -c password_encryption=scram-sha-256{safety}"
+        f" -c max_connections={MAX_CONNECTIONS} -c password_encryption=scram-sha-256{further}"
     )
     command: list[str | Path] = [
         binaries / "pg_ctl",
@@ -160,32 +183,41 @@ def _initialize(binaries: Path, storage: Path, password: str) -> None:
 
 
 def _storage(directory: Path) -> Path:
-    """Where the cluster lies: in `directory`, or for root where the server's user can reach it.
+    """Where the cluster lies or will lie: in `directory`, or for root where the server's user can reach it.
 
-    The name in `location` is random, so a new folder never meets the data of an old one.
+    The name in `location` is random and moves with the folder; nothing but `remove_postgres` deletes what it
+    names. Raises EmbeddedError for a copy of a folder that is still there: the data is not copied with it.
     """
     if os.geteuid() != 0:
-        return private_directory(directory / "cluster")
+        return directory / "cluster"
     location = directory / "location"
     if not location.exists():
         write_private(location, f"cluster-{secrets.token_hex(8)}\n")
-    private_directory(ROOT_STATE).chmod(0o711)
-    storage = private_directory(ROOT_STATE / Path(location.read_text().strip()).name)
-    write_private(storage / "origin", f"{location}\n")
+    name = location.read_text().strip()
+    if not CLUSTER_NAME.fullmatch(name):
+        raise EmbeddedError(f"{location} does not name a cluster; restore the file, or delete {directory}.")
+    origin = _origin(ROOT_STATE / name)
+    if origin is not None and origin.exists() and not origin.samefile(location):
+        raise EmbeddedError(
+            f"The development database belongs to {origin.parent}, of which this is a copy. Delete"
+            f" {directory.parent} to begin with one of its own."
+        )
+    return ROOT_STATE / name
+
+
+def _origin(storage: Path) -> Path | None:
+    """The `location` file that named this cluster when it last started."""
+    try:
+        return Path((storage / "origin").read_text().strip())
+    except OSError:
+        return None
+
+
+def _make_storage(storage: Path) -> None:
+    if os.geteuid() == 0:
+        private_directory(ROOT_STATE).chmod(0o711)
+    private_directory(storage)
     _give_to_server_user(storage)
-    _remove_orphans()
-    return storage
-
-
-def _remove_orphans() -> None:
-    """Delete clusters whose project is gone: nothing else ever would."""
-    for storage in ROOT_STATE.glob("cluster-*"):
-        try:
-            origin = Path((storage / "origin").read_text().strip())
-        except OSError:
-            continue
-        if not origin.exists() and _running_port(storage / "data") is None:
-            shutil.rmtree(storage, ignore_errors=True)
 
 
 def _running_port(data: Path) -> int | None:

@@ -12,7 +12,7 @@ from typing import Final
 
 import psutil
 
-from app.embedded.files import write_private
+from app.embedded.files import append_private, write_private
 
 KILL_AFTER_SECONDS: Final = 15.0
 
@@ -20,14 +20,18 @@ KILL_AFTER_SECONDS: Final = 15.0
 def spawn(
     command: Sequence[str], *, log: Path, record: Path, environment: Mapping[str, str] | None = None
 ) -> int:
-    """Start a command in a session of its own, its output appended to `log`, its identity in `record`."""
-    with log.open("ab") as output:
+    """Start a command in a session of its own, its output appended to `log`, its identity in `record`.
+
+    What it writes is for its owner alone.
+    """
+    with append_private(log) as output:
         process = subprocess.Popen(
             list(command),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            umask=0o077,
             env=None if environment is None else dict(environment),
         )
     # It outlives this object by design; without a return code its destructor would warn.

@@ -13,21 +13,22 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final
 
 from dotenv import dotenv_values
 
 from app.auth.key_ring import generate_key_pair
-from app.core.migrations import upgrade_all
 from app.core.provisioning import OWNER_ROLE, RUNTIME_ROLE, provision_database
-from app.core.settings import Settings, load_settings
+from app.core.settings import Environment, Settings, load_settings
 from app.embedded.errors import EmbeddedError
-from app.embedded.files import private_directory, secret_in, write_private
-from app.embedded.ports import LOOPBACK, read_port, remembered_port
+from app.embedded.files import locked, private_directory, secret_in, write_private
+from app.embedded.ports import LOOPBACK, is_free, read_port, remembered_port
 from app.embedded.postgres import remove_postgres, start_postgres, stop_postgres
 from app.embedded.processes import find, spawn, terminate
 from app.embedded.valkey import start_valkey, stop_valkey
+from app.fleet import Fleet
 from app.tenants.bootstrap import bootstrap_first_tenant
 from app.tenants.creation import TenantCredentials
 
@@ -35,6 +36,8 @@ DATABASE: Final = "app"
 PREFERRED_PORT: Final = 8000
 READY_SECONDS: Final = 30.0
 LOG_TAIL: Final = 3000
+# A server that listens everywhere is reached here.
+REACHED_AT: Final = {"0.0.0.0": LOOPBACK, "::": "::1"}  # noqa: S104  # to be recognized, not to listen on
 
 
 class Stack:
@@ -45,10 +48,10 @@ class Stack:
             raise EmbeddedError(f"{root} holds no project.env; run this in the folder of your project.")
         self.root = root
         self.local = private_directory(root / ".local")
-        given = {**dotenv_values(root / ".env"), **os.environ}
-        self.own_database = bool(given.get("APP_DATABASE_URL"))
-        self.own_redis = bool(given.get("APP_REDIS_URL"))
-        if self.own_database and not given.get("APP_MIGRATION_DATABASE_URL"):
+        self._given = {**dotenv_values(root / ".env"), **os.environ}
+        self.own_database = bool(self._given.get("APP_DATABASE_URL"))
+        self.own_redis = bool(self._given.get("APP_REDIS_URL"))
+        if self.own_database and not self._given.get("APP_MIGRATION_DATABASE_URL"):
             raise EmbeddedError(
                 "APP_DATABASE_URL is yours, so set APP_MIGRATION_DATABASE_URL too: the login that owns the"
                 " database."
@@ -62,13 +65,26 @@ class Stack:
 
     @property
     def base_url(self) -> str:
-        return f"http://{LOOPBACK}:{read_port(self.local / 'port') or PREFERRED_PORT}"
+        host = self._given.get("APP_HOST") or LOOPBACK
+        host = REACHED_AT.get(host, host)
+        port = self._given.get("APP_PORT") or read_port(self.local / "port") or PREFERRED_PORT
+        return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+    def alone(self, waiting: Callable[[], None]) -> AbstractContextManager[None]:
+        """Hold the stack against other commands; they call `waiting` and wait."""
+        return locked(self.local, waiting)
 
     def make_secrets(self) -> str:
         """The signing key pair, and the service's own secret."""
+        environment = self._given.get("APP_ENVIRONMENT") or Environment.DEV
+        if environment != Environment.DEV:
+            raise EmbeddedError(
+                f"APP_ENVIRONMENT is {environment}, but this is the stack for development. Take it out of"
+                " .env and the environment, or start the service with `python -m app serve`."
+            )
         made = generate_key_pair(self.local / "keys")
         self._values = {
-            "APP_ENVIRONMENT": "dev",
+            "APP_ENVIRONMENT": Environment.DEV.value,
             "APP_LOG_FORMAT": "console",
             "APP_JWT_KEYS_DIR": ".local/keys",
             "APP_SECRET_KEY": secret_in(self.local / "secret-key"),
@@ -81,7 +97,8 @@ class Stack:
             return "using yours (APP_DATABASE_URL)"
         directory = self.local / "postgres"
         server = start_postgres(directory)
-        self._started.append(lambda: stop_postgres(directory))
+        if server.started:
+            self._started.append(lambda: stop_postgres(directory))
         owner, runtime = secret_in(directory / "owner-password"), secret_in(directory / "runtime-password")
         asyncio.run(
             provision_database(
@@ -98,7 +115,8 @@ class Stack:
             return "using yours (APP_REDIS_URL)"
         directory = self.local / "valkey"
         server = start_valkey(directory)
-        self._started.append(lambda: stop_valkey(directory))
+        if server.started:
+            self._started.append(lambda: stop_valkey(directory))
         self._values["APP_REDIS_URL"] = server.url()
         return f"port {server.port}"
 
@@ -108,15 +126,18 @@ class Stack:
         url = settings.migration_database_url
         if url is None:
             raise EmbeddedError("APP_MIGRATION_DATABASE_URL is missing: the login that owns the database.")
-        said: list[str] = []
-        asyncio.run(upgrade_all(url.get_secret_value(), progress=said.append))
-        return said[-1]
+        # Two set-ups of one folder take turns.
+        report = asyncio.run(Fleet(settings.owner_urls).apply(wait=True))
+        if not report.ok:
+            raise EmbeddedError("Not every schema is at head; `python -m app migrate apply` says why.")
+        return f"platform at {report.platform.end}, tenants at {report.head}"
 
     def write_settings(self) -> Settings:
         """Write `.local/runtime.env`, which the service reads after `project.env`. Returns what it sees."""
-        if find(self._api_record) is None:
-            remembered_port(self.local / "port", preferred=PREFERRED_PORT)
-        self._values["APP_PORT"] = str(read_port(self.local / "port"))
+        if not self._given.get("APP_PORT"):
+            if find(self._api_record) is None:
+                remembered_port(self.local / "port", preferred=PREFERRED_PORT)
+            self._values["APP_PORT"] = str(read_port(self.local / "port"))
         lines = [f"{name}={value}" for name, value in self._values.items()]
         write_private(self.local / "runtime.env", "\n".join(lines) + "\n")
         self._repoint_first_tenant()
@@ -139,7 +160,9 @@ class Stack:
         if find(self._api_record) is not None and self._ready():
             return f"already running at {self.base_url}"
         terminate(self._api_record)
-        self.write_settings()
+        port = self.write_settings().port
+        if not is_free(port):
+            raise EmbeddedError(f"Port {port} is taken; set APP_PORT to another, or leave it out.")
         log = private_directory(self.local / "logs") / "api.log"
         spawn([sys.executable, "-m", "app", "serve"], log=log, record=self._api_record)
         deadline = time.monotonic() + READY_SECONDS

@@ -2,7 +2,7 @@
 
 import socket
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -19,9 +19,12 @@ PORT_ATTEMPTS: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class ValkeyServer:
+    """A running server; `started` says whether this call started it."""
+
     port: int
     password: str
     host: str = LOOPBACK
+    started: bool = field(default=False, compare=False)
 
     def url(self) -> str:
         """The URL of database 0."""
@@ -48,7 +51,7 @@ def start_valkey(directory: Path, *, persistent: bool = True) -> ValkeyServer:
                 record=record,
             )
             if _answers(record, port, password):
-                return ValkeyServer(port, password)
+                return ValkeyServer(port, password, started=True)
             terminate(record)
         tail = (directory / "log").read_text(errors="replace")[-2000:]
         raise EmbeddedError(f"Valkey did not start; its log {directory / 'log'} ends with:\n{tail}")

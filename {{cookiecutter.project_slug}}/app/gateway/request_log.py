@@ -10,6 +10,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.core.errors import AppError, send_problem
+from app.core.problems import is_outage, unavailable
 
 CORRELATION_HEADER: Final = "X-Request-ID"
 # Narrow enough that an id from outside can be neither a log injection nor a header injection.
@@ -43,11 +44,16 @@ class RequestLog:
 
         try:
             await self._app(scope, receive, send_with_id)
-        except Exception:
-            log.exception("unhandled_error")
+        except Exception as error:
+            # The gateway itself asks the database too: who calls, which tenant, which limits.
+            if is_outage(error):
+                refusal: AppError = unavailable(error)
+            else:
+                refusal = AppError()
+                log.exception("unhandled_error")
             if status:
                 raise  # Half an answer is out; the server must cut the connection.
-            await send_problem(scope, receive, send_with_id, AppError())
+            await send_problem(scope, receive, send_with_id, refusal)
         finally:
             log.info("request", **_facts(scope, status, (time.perf_counter_ns() - started) // 1000))
 

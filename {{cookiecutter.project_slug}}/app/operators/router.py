@@ -27,7 +27,11 @@ impersonations_router = APIRouter(
 )
 
 
-@router.post("/login", summary="Log in as an operator of the platform")
+@router.post(
+    "/login",
+    summary="Log in as an operator of the platform",
+    responses={401: {"description": "Email or password is wrong."}},
+)
 @public
 async def log_in(request: Request, response: Response, body: OperatorLoginRequest) -> OperatorTokenResponse:
     """Answers 401 in the same way, and after the same work, for an unknown operator and a wrong password."""

@@ -5,9 +5,11 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import delete, exists, func, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.context import Principal
+from app.core.errors import Unauthorized
 from app.core.pagination import CursorCodec, PageRequest, fetch_page
 from app.resources.errors import ResourceChanged, ResourceNotFound
 from app.resources.models import Resource
@@ -16,11 +18,19 @@ from app.resources.models import Resource
 async def create_resource(
     session: AsyncSession, principal: Principal, *, name: str, data: dict[str, Any]
 ) -> Resource:
-    """A person owns what they create; what an API key creates has no owner."""
+    """A person owns what they create; what an API key creates has no owner.
+
+    Raises Unauthorized when the person was deleted after their token was made.
+    """
     owner_id = principal.subject if principal.kind == "user" else None
     resource = Resource(name=name, data=data, owner_id=owner_id)
     session.add(resource)
-    await session.flush()
+    try:
+        await session.flush()
+    except IntegrityError as error:
+        if "fk_resources_owner_id_users" in str(error.orig):
+            raise Unauthorized("The user of this token is gone.") from error
+        raise
     return resource
 
 

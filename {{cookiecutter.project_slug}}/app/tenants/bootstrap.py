@@ -1,4 +1,4 @@
-"""What the settings make: onboarding, lifecycle, and the first tenant from `APP_FIRST_TENANT_*`."""
+"""What the settings make: the services that change tenants, and the first tenant (`APP_FIRST_TENANT_*`)."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,8 +11,11 @@ from app.core.redis import make_redis
 from app.core.settings import Settings
 from app.tenants.creation import CreationTools, NewTenant, Save, TenantCredentials
 from app.tenants.errors import InvalidTenant, NothingToResume, TenantExists
+from app.tenants.export import Export
+from app.tenants.imports import Import
 from app.tenants.lifecycle import Lifecycle
 from app.tenants.models import Tenant
+from app.tenants.move import Move
 from app.tenants.onboarding import Onboarding, slugify
 from app.tenants.placements import OwnerDatabases
 from app.tenants.purge import Purge
@@ -58,10 +61,37 @@ async def onboarding_from(settings: Settings) -> AsyncIterator[Onboarding]:
 @asynccontextmanager
 async def lifecycle_from(settings: Settings) -> AsyncIterator[tuple[Lifecycle, Purge]]:
     """Lifecycle and purge for one command; closes what it opened."""
+    async with _opened(settings) as (owners, redis):
+        yield make_lifecycle(settings, owners, redis), Purge(owners, redis)
+
+
+@asynccontextmanager
+async def export_from(settings: Settings) -> AsyncIterator[Export]:
+    """Export for one command; closes what it opened."""
+    async with _opened(settings) as (owners, _):
+        yield Export(owners)
+
+
+@asynccontextmanager
+async def import_from(settings: Settings) -> AsyncIterator[Import]:
+    """Import for one command; closes what it opened."""
+    async with _opened(settings) as (owners, redis):
+        yield Import(owners, redis, secret_key=settings.secret_key.get_secret_value())
+
+
+@asynccontextmanager
+async def move_from(settings: Settings) -> AsyncIterator[Move]:
+    """Move for one command; closes what it opened."""
+    async with _opened(settings) as (owners, redis):
+        yield Move(owners, redis, secret_key=settings.secret_key.get_secret_value())
+
+
+@asynccontextmanager
+async def _opened(settings: Settings) -> AsyncIterator[tuple[OwnerDatabases, Redis]]:
     owners = OwnerDatabases.from_settings(settings)
     redis = make_redis(settings.redis_url.get_secret_value())
     try:
-        yield make_lifecycle(settings, owners, redis), Purge(owners, redis)
+        yield owners, redis
     finally:
         await redis.aclose()
         await owners.close()

@@ -20,7 +20,7 @@ from app.core.context import DEFAULT_PLACEMENT, tenant_schema
 from app.core.ids import new_id
 from app.core.migrations import head_revision
 from app.limits.service import override_tenant_limit
-from app.tenants.errors import InvalidTenant, TenantNotFound
+from app.tenants.errors import InvalidTenant, TenantExists, TenantNotFound
 from app.tenants.models import Plan, Tenant, TenantState
 from app.tenants.operations import Step
 from app.tenants.placements import OwnerDatabases
@@ -189,6 +189,13 @@ class Creation:
         ):
             yield session
             await session.flush()
+
+
+async def claim_slug(connection: AsyncConnection, slug: str) -> None:
+    """Two creations of the same slug take turns, so the second sees the first. Raises TenantExists."""
+    await connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(slug, 0))))
+    if await connection.scalar(select(Tenant.id).where(Tenant.slug == slug)) is not None:
+        raise TenantExists(f"{slug} is taken.")
 
 
 async def find_tenant(connection: AsyncConnection, tenant_id: UUID) -> Row[Any]:

@@ -38,9 +38,19 @@ class SchemaChangeFailed(AppError):
     title = "The tenant's database refused a change of its schema"
 
 
+class CopyFailed(AppError):
+    slug = "copy-failed"
+    title = "The tenant's rows could not be copied"
+
+
 class UnusableArchive(Unprocessable):
     slug = "unusable-archive"
     title = "The archive cannot be imported"
+
+
+class UnwritableArchive(Unprocessable):
+    slug = "unwritable-archive"
+    title = "The archive cannot be written"
 
 
 class TenantSuspended(Forbidden):
@@ -60,3 +70,8 @@ class NoMigrationDatabase(AppError):
     status = 503
     slug = "no-migration-database"
     title = "APP_MIGRATION_DATABASE_URL is not set; tenants are created by the login that owns the database"
+
+
+class IsolationProofRunning(Conflict):
+    slug = "isolation-proof-running"
+    title = "Another isolation proof runs on this database; wait until it has ended"

@@ -162,8 +162,20 @@ class Lifecycle:
         return epoch
 
     async def _publish(self, tenant_id: UUID, epoch: int) -> None:
-        """Without Redis the change acts when copies in memory expire, seconds later."""
-        try:
-            await publish_epoch(self._redis, tenant_id, epoch)
-        except (RedisError, OSError) as error:
-            log.warning("epoch_not_published", key=epoch_key(tenant_id), error=type(error).__name__)
+        await publish(self._redis, tenant_id, epoch)
+
+
+async def publish(redis: Redis, tenant_id: UUID, epoch: int) -> None:
+    """Tell running processes; without Redis the change acts when copies in memory expire, seconds later."""
+    try:
+        await publish_epoch(redis, tenant_id, epoch)
+    except (RedisError, OSError) as error:
+        log.warning("epoch_not_published", key=epoch_key(tenant_id), error=type(error).__name__)
+
+
+async def announce(redis: Redis, connection: AsyncConnection, tenant_id: UUID) -> None:
+    """Publish the epoch that the registry holds, outside of a transaction."""
+    async with connection.begin():
+        epoch = await connection.scalar(select(Tenant.epoch).where(Tenant.id == tenant_id))
+    if epoch is not None:
+        await publish(redis, tenant_id, epoch)

@@ -8,7 +8,7 @@ import secrets
 import unicodedata
 from uuid import UUID
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from app.access import ADMIN
@@ -24,11 +24,13 @@ from app.tenants.creation import (
     Record,
     Save,
     TenantCredentials,
+    claim_slug,
     find_tenant,
 )
-from app.tenants.errors import TenantExists
+from app.tenants.errors import TenantMoving
 from app.tenants.models import OperationKind, Plan, Tenant, TenantState
 from app.tenants.operations import OperationRef, tenant_locked
+from app.tenants.purge import forget
 from app.tenants.schema import drop_schema, in_schema
 from app.users import service as users
 
@@ -66,7 +68,7 @@ class Onboarding:
         await self._owners.refuse_unready(new.placement)  # Before anything is written.
         async with tenant_locked(self._owners.registry, tenant_id) as connection:
             async with connection.begin():
-                await self._claim_slug(connection, new.slug)
+                await claim_slug(connection, new.slug)
                 async with AsyncSession(connection, expire_on_commit=False) as session:
                     await self._register(session, tenant_id, new)
                     if record is not None:
@@ -109,13 +111,16 @@ class Onboarding:
         return creation.credentials
 
     async def cancel(self, tenant_id: UUID, *, record: Record | None = None) -> None:
-        """Undo an onboarding that was interrupted: schema, role and registry row are gone afterwards.
+        """Undo an onboarding or import that was interrupted: schema, role and rows are gone afterwards.
 
+        Of a purged tenant that was being imported again, the trace of the purge is left as it was.
         Raises TenantNotFound, NothingToResume, OperationInProgress.
         """
         async with tenant_locked(self._owners.registry, tenant_id) as connection:
             tenant = await find_tenant(connection, tenant_id)
-            await self._take_up(connection, tenant_id, record, OperationKind.ONBOARD, OperationKind.IMPORT)
+            operation = await self._take_up(
+                connection, tenant_id, record, OperationKind.ONBOARD, OperationKind.IMPORT
+            )
             schema = tenant_schema(tenant_id)
             # The tenant's database first: while its registry row stands, this can be repeated.
             if tenant.placement != DEFAULT_PLACEMENT:
@@ -123,17 +128,23 @@ class Onboarding:
                     await drop_schema(placed, schema)
             async with connection.begin():
                 await drop_schema(connection, schema)
-                await connection.execute(delete(Tenant).where(Tenant.id == tenant_id))
+                await forget(connection, tenant_id, keep_trace=operation.parameters.get("revives", False))
 
     async def reset_admin_password(self, slug: str, email: str) -> str | None:
-        """Give an admin of a tenant a new generated password. None when there is no such admin."""
+        """Give an admin of a tenant a new generated password. None when there is no such admin.
+
+        Raises TenantMoving.
+        """
         password = secrets.token_urlsafe(GENERATED_PASSWORD_BYTES)
         password_hash = await self._tools.hasher.hash(password)
         async with self._owners.registry.begin() as connection:
-            query = select(Tenant.id, Tenant.placement).where(Tenant.slug == slug)
-            tenant = (await connection.execute(query)).one_or_none()
+            # Held until the end: a move that begins meanwhile would leave this change behind.
+            query = select(Tenant.id, Tenant.placement, Tenant.moving_to).where(Tenant.slug == slug)
+            tenant = (await connection.execute(query.with_for_update(read=True))).one_or_none()
             if tenant is None:
                 return None
+            if tenant.moving_to is not None:
+                raise TenantMoving
             schema = tenant_schema(tenant.id)
             async with (
                 in_schema(self._owners, connection, tenant.placement, schema) as placed,
@@ -152,12 +163,6 @@ class Onboarding:
                 async with AsyncSession(connection, expire_on_commit=False) as session:
                     await record(session, tenant_id)
         return operation
-
-    async def _claim_slug(self, connection: AsyncConnection, slug: str) -> None:
-        """Two creations of the same slug take turns, so the second sees the first."""
-        await connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(slug, 0))))
-        if await connection.scalar(select(Tenant.id).where(Tenant.slug == slug)) is not None:
-            raise TenantExists(f"{slug} is taken.")
 
     async def _register(self, session: AsyncSession, tenant_id: UUID, new: NewTenant) -> None:
         session.add(

@@ -75,8 +75,7 @@ async def start(
     parameters: dict[str, Any],
 ) -> OperationRef:
     """Record a new operation in the caller's transaction. Raises OperationInProgress beside another."""
-    if await unfinished(connection, tenant_id) is not None:
-        raise OperationInProgress("It was interrupted: resume or cancel it first.")
+    await refuse_beside_unfinished(connection, tenant_id)
     table = TenantOperation.__table__
     statement = (
         table.insert()  # type: ignore[attr-defined]  # a Table, typed as FromClause
@@ -85,6 +84,12 @@ async def start(
     )
     operation_id = (await connection.execute(statement)).scalar_one()
     return OperationRef(operation_id, tenant_id, kind, first_step, 1, parameters)
+
+
+async def refuse_beside_unfinished(connection: AsyncConnection, tenant_id: UUID) -> None:
+    """Raises OperationInProgress when the tenant has an unfinished operation."""
+    if await unfinished(connection, tenant_id) is not None:
+        raise OperationInProgress("It was interrupted: resume or cancel it first.")
 
 
 async def unfinished(connection: AsyncConnection, tenant_id: UUID) -> OperationRef | None:

@@ -122,7 +122,7 @@ class Purge:
         return [
             Step("schema", partial(self._drop, tenant)),
             Step("rows", partial(_delete_rows, tenant.id)),
-            Step("close", partial(_close, tenant.id)),
+            Step("close", partial(_leave_trace, tenant.id)),
             Step("cache", partial(self._forget, tenant.id)),
             Step("sweep", partial(_sweep, tenant.id)),
         ]
@@ -143,6 +143,16 @@ class Purge:
         return keys
 
 
+async def forget(connection: AsyncConnection, tenant_id: UUID, *, keep_trace: bool) -> None:
+    """Delete a tenant's rows of the shared tables, and its registry row or what that says."""
+    await _delete_rows(tenant_id, connection)
+    await connection.execute(delete(TenantOperation).where(TenantOperation.tenant_id == tenant_id))
+    if keep_trace:
+        await _leave_trace(tenant_id, connection)
+    else:
+        await connection.execute(delete(Tenant).where(Tenant.id == tenant_id))
+
+
 async def _delete_rows(tenant_id: UUID, registry: AsyncConnection) -> None:
     for table in await _tables_with_tenants(registry):
         if table != TenantOperation.__tablename__:
@@ -152,7 +162,8 @@ async def _delete_rows(tenant_id: UUID, registry: AsyncConnection) -> None:
             )
 
 
-async def _close(tenant_id: UUID, registry: AsyncConnection) -> None:
+async def _leave_trace(tenant_id: UUID, registry: AsyncConnection) -> None:
+    """That there was a tenant with this id, and no more."""
     await registry.execute(
         update(Tenant)
         .where(Tenant.id == tenant_id)

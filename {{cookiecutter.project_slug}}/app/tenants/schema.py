@@ -4,6 +4,7 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import cache
+from typing import Any
 
 import asyncpg
 from sqlalchemy import text
@@ -20,11 +21,12 @@ from app.tenants.isolation import tenant_login_password
 from app.tenants.placements import OwnerDatabases
 
 
-async def create_schema(connection: AsyncConnection, schema: str) -> None:
+async def create_schema(connection: AsyncConnection, schema: str, *, tables: str | None = None) -> None:
     """Role, schema, grants and tables in one message; leaves search_path in the new schema.
 
-    The role owns nothing: it may read and write rows, and the owner login alone may change tables. Does
-    nothing where the schema stands, because it was made whole or not at all. On Citus a worker gets it.
+    `tables` is the script that makes the tables, if not those of head. The role owns nothing: it may read
+    and write rows, and the owner login alone may change tables. Does nothing where the schema stands,
+    because it was made whole or not at all. On Citus a worker gets it.
     """
     _refuse_foreign(schema)
     query = text(f"SELECT to_regnamespace(:schema) IS NOT NULL AS stands, {CITUS_INSTALLED} AS on_citus")
@@ -32,7 +34,7 @@ async def create_schema(connection: AsyncConnection, schema: str) -> None:
     if found.stands:
         await connection.execute(text(f"SET LOCAL search_path TO {schema}"))
         return
-    await _send(
+    await send_script(
         connection,
         f"""
         {_create_role(schema, on_citus=found.on_citus)}
@@ -42,11 +44,11 @@ async def create_schema(connection: AsyncConnection, schema: str) -> None:
         ALTER DEFAULT PRIVILEGES IN SCHEMA {schema}
             GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO {schema};
         SET LOCAL search_path TO {schema};
-        {_golden_script()}
+        {_golden_script() if tables is None else tables}
         """,
     )
     if found.on_citus:
-        await _send(connection, f"SELECT citus_schema_distribute('{schema}')")
+        await send_script(connection, f"SELECT citus_schema_distribute('{schema}')")
 
 
 async def drop_schema(connection: AsyncConnection, schema: str) -> None:
@@ -54,13 +56,16 @@ async def drop_schema(connection: AsyncConnection, schema: str) -> None:
     _refuse_foreign(schema)
     database = await _quoted_database(connection)
     # A role that has rights elsewhere (in another database of the same cluster) is left standing.
-    await _send(
+    await send_script(
         connection,
         f"""
         DROP SCHEMA IF EXISTS {schema} CASCADE;
         DO $$ BEGIN
             REVOKE CONNECT ON DATABASE {database} FROM {schema};
-            DROP ROLE {schema};
+        EXCEPTION WHEN undefined_object THEN NULL;
+        END $$;
+        DO $$ BEGIN
+            IF to_regrole('{schema}') IS NOT NULL THEN DROP ROLE {schema}; END IF;
         EXCEPTION WHEN undefined_object OR dependent_objects_still_exist THEN NULL;
         END $$;
         """,
@@ -87,7 +92,7 @@ async def give_login(connection: AsyncConnection, schema: str, secret_key: str) 
         )
     database = await _quoted_database(connection)
     verifier = scram_verifier(tenant_login_password(schema, secret_key))
-    await _send(
+    await send_script(
         connection,
         f"""
         ALTER ROLE {schema} LOGIN PASSWORD '{verifier}';
@@ -106,7 +111,7 @@ async def take_login(connection: AsyncConnection, schema: str) -> None:
     if await is_citus(connection):
         return
     database = await _quoted_database(connection)
-    await _send(
+    await send_script(
         connection,
         f"""
         ALTER ROLE {schema} NOLOGIN PASSWORD NULL;
@@ -161,16 +166,26 @@ def _refuse_foreign(schema: str) -> None:
         raise RoutingError(f"not a tenant schema: {schema!r}")
 
 
-async def _send(connection: AsyncConnection, script: str) -> None:
-    """One message through the simple query protocol.
+def driver_of(connection: AsyncConnection) -> Any:
+    """The asyncpg connection below, in the same transaction.
 
     SQLAlchemy tells the driver to begin with the first statement it is given, so the caller has run one.
+    """
+    driver = connection.sync_connection.connection.driver_connection if connection.sync_connection else None
+    if driver is None:
+        raise RoutingError("the connection was closed")
+    return driver
+
+
+async def send_script(connection: AsyncConnection, script: str) -> None:
+    """One message through the simple query protocol, behind `driver_of`'s condition; none if it is empty.
+
     Raises SchemaChangeFailed with the server's reason.
     """
-    raw = await connection.get_raw_connection()
-    if raw.driver_connection is None:
-        raise RoutingError("the connection was closed")
+    driver = driver_of(connection)
+    if not script.strip():
+        return  # The driver cannot read the answer to an empty query.
     try:
-        await raw.driver_connection.execute(script)
+        await driver.execute(script)
     except asyncpg.PostgresError as error:
         raise SchemaChangeFailed(str(error).partition("\n")[0]) from error

@@ -2,6 +2,8 @@
 
 import json
 import os
+import socket
+import stat
 import subprocess
 import sys
 import uuid
@@ -9,38 +11,40 @@ from pathlib import Path
 
 import httpx
 import pytest
+from sqlalchemy import make_url
 
 from app.core.settings import Settings
-from tests.conftest import DatabaseURLs
+from app.embedded.files import locked
+from app.embedded.ports import free_port
+from tests.conftest import DatabaseURLs, TestOperator, TestTenant, command_environment
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def run(*arguments: str, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
+def start(*arguments: str, cwd: Path = ROOT, **environment: str) -> subprocess.Popen[str]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("APP_")}
-    return subprocess.run(
+    return subprocess.Popen(
         [sys.executable, "-m", "app", *arguments],
         cwd=cwd,
         env={**inherited, "PYTHONPATH": str(ROOT), "NO_COLOR": "1", "COLUMNS": "200", **environment},
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        check=False,
-        timeout=120,
     )
 
 
+def run(*arguments: str, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
+    with start(*arguments, cwd=cwd, **environment) as process:
+        try:
+            stdout, stderr = process.communicate(timeout=120)
+        finally:
+            process.kill()
+    return subprocess.CompletedProcess(arguments, process.returncode, stdout, stderr)
+
+
 @pytest.fixture
-def environment(settings: Settings, database_urls: DatabaseURLs) -> dict[str, str]:
-    return {
-        "APP_ENVIRONMENT": "test",
-        "APP_DATABASE_URL": database_urls.runtime,
-        "APP_MIGRATION_DATABASE_URL": database_urls.owner,
-        "APP_REDIS_URL": settings.redis_url.get_secret_value(),
-        "APP_SECRET_KEY": settings.secret_key.get_secret_value(),
-        "APP_JWT_KEYS_DIR": str(settings.jwt_keys_dir),
-        "APP_BCRYPT_ROUNDS": "4",
-        "APP_API_KEY_BCRYPT_ROUNDS": "4",
-    }
+def environment(settings: Settings) -> dict[str, str]:
+    return command_environment(settings)
 
 
 async def test_a_tenant_made_on_the_command_line_can_log_in(
@@ -65,6 +69,43 @@ async def test_a_tenant_made_on_the_command_line_can_log_in(
     assert reset.returncode == 0, reset.stderr
     body["password"] = reset.stdout.strip()
     assert (await client.post("/v1/auth/login", json=body)).status_code == 200
+
+
+async def test_a_tenant_is_suspended_changed_deleted_and_purged_on_the_command_line(
+    environment: dict[str, str], tenant: TestTenant, operator: TestOperator, tmp_path: Path
+) -> None:
+    slug = tenant.login["tenant"]
+
+    def app(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return run("tenants", *arguments, cwd=tmp_path, **environment)
+
+    assert "suspended" in app("suspend", slug).stdout
+    assert (await tenant.client.get("/v1/resources")).status_code == 403
+    again = app("suspend", slug)
+    assert (again.returncode, again.stdout) == (1, "")
+    assert "It is suspended; that needs active." in again.stderr
+    for arguments in (
+        ("resume", slug),
+        ("plan", slug, "pro"),
+        ("isolate", slug),
+        ("isolate", slug, "pooled"),
+    ):
+        assert app(*arguments).returncode == 0
+    assert (await tenant.client.get("/v1/resources")).status_code == 200
+    assert "purge_after" in app("delete", slug).stdout
+    assert app("purge", slug).returncode == 2, "needs --yes"
+    waits = app("purge", slug, "--yes")
+    assert waits.returncode == 1
+    assert "Its grace ends at" in waits.stderr
+    purged = app("purge", slug, "--now", "--yes")
+    assert (purged.returncode, "nothing is left" in purged.stderr) == (0, True), purged.stderr
+    assert f"no tenant has the slug {slug}" in app("show", slug).stderr
+    trail = await operator.client.get("/v1/operators/actions", params={"tenant_id": str(tenant.id)})
+    rows = [(row["actor_kind"], row["action"]) for row in reversed(trail.json()["items"])]
+    assert rows == [
+        ("system", f"tenants:{verb}")
+        for verb in ("suspend", "resume", "update", "update", "update", "delete", "purge")
+    ]
 
 
 def test_migrating_again_is_quiet(environment: dict[str, str], tmp_path: Path) -> None:
@@ -109,6 +150,31 @@ def test_a_database_that_is_away_is_one_line_without_its_password(
     assert "Traceback" not in finished.stderr
 
 
+def test_a_fault_of_the_database_is_not_called_a_lost_connection(
+    environment: dict[str, str], database_urls: DatabaseURLs, superuser_url: str, tmp_path: Path
+) -> None:
+    wrong_password = make_url(database_urls.runtime).set(password="hunter2").render_as_string(False)
+    for url, kind in ((superuser_url, "UndefinedTableError"), (wrong_password, "InvalidPasswordError")):
+        finished = run("tenants", "list", cwd=tmp_path, **environment | {"APP_DATABASE_URL": url})
+        assert (finished.returncode, finished.stdout) == (1, "")
+        assert finished.stderr == f"error: PostgreSQL refused ({kind}); its own log says why\n"
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    finished = run("keys", "generate", "--directory", str(tmp_path / "file" / "keys"), cwd=tmp_path)
+    assert finished.returncode == 1
+    assert finished.stderr.startswith(f"error: {tmp_path}/file")
+    assert "PostgreSQL" not in finished.stderr
+
+
+def test_keys_are_listed_from_where_the_settings_say(environment: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text(f"APP_JWT_KEYS_DIR={environment.pop('APP_JWT_KEYS_DIR')}\n")
+    listed = run("keys", "list", cwd=tmp_path, **environment)
+    assert listed.returncode == 0, listed.stderr
+    assert len(listed.stdout.split()) == 1
+
+
 def test_keys_are_generated_once(tmp_path: Path) -> None:
     for _ in range(2):
         finished = run("keys", "generate", "--directory", str(tmp_path / "keys"), cwd=tmp_path)
@@ -143,6 +209,61 @@ def test_dev_uses_your_own_servers(
     assert finished.stderr.count("using yours") == 2
     assert not (tmp_path / ".local/postgres").exists()
     assert json.loads((tmp_path / ".local/first-tenant.json").read_text())["tenant"] == "own-servers"
+
+
+@pytest.fixture
+def own_servers(environment: dict[str, str], tmp_path: Path) -> dict[str, str]:
+    """The environment of a project in `tmp_path` whose servers are those of the tests."""
+    (tmp_path / "project.env").write_text(
+        f"APP_FIRST_TENANT_NAME=Own {uuid.uuid4().hex[:8]}\nAPP_FIRST_TENANT_ADMIN_EMAIL=a@own.test\n"
+    )
+    return {
+        name: environment[name]
+        for name in ("APP_DATABASE_URL", "APP_MIGRATION_DATABASE_URL", "APP_REDIS_URL")
+    }
+
+
+def test_the_port_and_the_host_of_your_own_are_where_the_service_answers(
+    own_servers: dict[str, str], tmp_path: Path
+) -> None:
+    port = free_port()
+    (tmp_path / ".env").write_text(f"APP_PORT={port}\n")
+    try:
+        finished = run("dev", "up", cwd=tmp_path, APP_HOST="0.0.0.0", **own_servers)
+        assert finished.returncode == 0, finished.stderr
+        credentials = json.loads((tmp_path / ".local/first-tenant.json").read_text())
+        assert credentials["base_url"] == f"http://127.0.0.1:{port}"
+        assert httpx.get(f"{credentials['base_url']}/health/ready").status_code == 200
+        assert stat.S_IMODE((tmp_path / ".local/logs/api.log").stat().st_mode) == 0o600
+    finally:
+        run("dev", "down", cwd=tmp_path, **own_servers)
+
+
+def test_a_port_of_your_own_that_is_taken_is_named(own_servers: dict[str, str], tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        finished = run("dev", "up", cwd=tmp_path, APP_PORT=str(port), **own_servers)
+    assert finished.returncode == 1
+    assert f"Port {port} is taken" in finished.stderr
+
+
+def test_the_stack_for_development_is_for_nothing_else(own_servers: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("APP_ENVIRONMENT=production\n")
+    finished = run("dev", "init", cwd=tmp_path, **own_servers)
+    assert finished.returncode == 1
+    assert "APP_ENVIRONMENT is production" in finished.stderr
+    assert not (tmp_path / ".local/keys").exists()
+
+
+def test_a_second_set_up_waits_for_the_first_and_says_so(own_servers: dict[str, str], tmp_path: Path) -> None:
+    with locked(tmp_path / ".local"):
+        second = start("dev", "init", cwd=tmp_path, **own_servers)
+        assert second.stderr is not None
+        assert "waiting" in second.stderr.readline()
+        assert not (tmp_path / ".local/keys").exists()
+    _, rest = second.communicate(timeout=120)
+    assert second.returncode == 0, rest
+    assert (tmp_path / ".local/first-tenant.json").exists()
 
 
 def test_a_wrong_tree_is_refused(tmp_path: Path) -> None:

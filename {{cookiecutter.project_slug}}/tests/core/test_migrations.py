@@ -1,10 +1,10 @@
 """Models, revisions and the golden script say the same, and migrations can be repeated and undone."""
 
 import uuid
+from itertools import takewhile
 from typing import Any
 
 import pytest
-from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, text
@@ -14,13 +14,14 @@ from app.core.database import PLATFORM_SCHEMA, PlatformBase, TenantBase, owner_e
 from app.core.migrations import (
     GOLDEN_TENANT_SCRIPT,
     Tree,
-    alembic_config,
     head_revision,
     render_tenant_script,
-    upgrade_all,
     upgrade_tenant,
 )
 from app.core.routing import RoutingError
+from app.fleet import Fleet
+from app.fleet.script import Revision, RevisionTree
+from app.fleet.sql import is_transaction_control, split_statements
 from app.tenants.schema import create_schema
 from tests.conftest import DatabaseURLs, MakeTenant
 
@@ -96,7 +97,7 @@ async def test_the_golden_script_equals_the_revisions(database_urls: DatabaseURL
                 f" GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO {migrated}"
             )
         )
-        await upgrade_tenant(connection, migrated)
+        await run_revisions(connection, migrated)
         expected = await catalog(connection, migrated)
         assert len(expected) > 100
         assert await catalog(connection, golden) == expected
@@ -104,44 +105,60 @@ async def test_the_golden_script_equals_the_revisions(database_urls: DatabaseURL
     await engine.dispose()
 
 
+async def run_revisions(connection: Any, schema: str) -> None:
+    """By Alembic; what is built outside of a transaction is built inside, as the schema is not committed."""
+    tree = RevisionTree("tenant")
+    for revision in tree.revisions:
+        phase = tree.phase(revision)
+        if not phase.indexes:
+            await upgrade_tenant(connection, schema, revision.id)
+            continue
+        for index in phase.indexes:
+            await connection.execute(text(index.sql.replace(" CONCURRENTLY", "")))
+        await connection.execute(text(phase.sql))
+
+
+async def test_every_downgrade_undoes_its_upgrade(database_urls: DatabaseURLs) -> None:
+    """Back to where it came from, catalog for catalog, and forth again."""
+    schema, tree = tenant_schema(uuid.uuid4()), RevisionTree("tenant")
+    engine = owner_engine(database_urls.owner)
+    async with engine.connect() as connection:
+        await connection.begin()
+        await create_schema(connection, schema)
+        seen = [await catalog(connection, schema)]
+        reversible = list(takewhile(is_reversible, reversed(tree.revisions)))
+        for revision in reversible:
+            await run_plainly(connection, tree.render(revision, downgrade=True))
+            seen.append(await catalog(connection, schema))
+        for revision in reversed(reversible):
+            assert await catalog(connection, schema) == seen.pop()
+            await run_plainly(connection, tree.render(revision))
+        assert [await catalog(connection, schema)] == seen
+        await connection.rollback()
+    await engine.dispose()
+
+
+def is_reversible(revision: Revision) -> bool:
+    return "\nirreversible" not in revision.path.read_text()
+
+
+async def run_plainly(connection: Any, sql: str) -> None:
+    for statement in split_statements(sql):
+        # From base, Alembic's own table is there already.
+        if is_transaction_control(statement) or statement.startswith("CREATE TABLE alembic_version"):
+            continue
+        await connection.exec_driver_sql(statement.replace(" CONCURRENTLY", ""))
+
+
 def test_the_golden_script_is_up_to_date() -> None:
     assert GOLDEN_TENANT_SCRIPT.read_text() == render_tenant_script(), "run `python -m app migrate golden`"
 
 
 async def test_upgrading_again_changes_nothing(database_urls: DatabaseURLs) -> None:
-    said: list[str] = []
-    await upgrade_all(database_urls.owner, progress=said.append)
-    assert said == [f"platform at {head_revision('platform')}"]
-
-
-async def test_a_tenant_that_is_behind_is_brought_to_head(
-    database_urls: DatabaseURLs, make_tenant: MakeTenant
-) -> None:
-    tenant = await make_tenant()
-    engine = owner_engine(database_urls.owner)
-    async with engine.begin() as connection:
-        await connection.execute(text(f"SET LOCAL search_path TO {tenant.schema}"))
-        await connection.run_sync(downgrade, tenant.schema)
-        await connection.execute(
-            text("UPDATE platform.tenants SET revision = 'older' WHERE id = :id"), {"id": tenant.id}
-        )
-    said: list[str] = []
-    await upgrade_all(database_urls.owner, progress=said.append)
-    assert said[1:] == [f"tenant 1 of 1 at {head_revision('tenant')}"]
-    async with engine.begin() as connection:
-        await connection.execute(text(f"SET LOCAL search_path TO {tenant.schema}"))
-        assert await connection.scalar(text("SELECT count(*) FROM resources")) == 0
-        revision = await connection.scalar(
-            text("SELECT revision FROM platform.tenants WHERE id = :id"), {"id": tenant.id}
-        )
-    await engine.dispose()
-    assert revision == head_revision("tenant")
-
-
-def downgrade(connection: Connection, schema: str) -> None:
-    config = alembic_config("tenant")
-    config.attributes.update(connection=connection, schema=schema)
-    command.downgrade(config, "base")
+    report = await Fleet({"default": database_urls.owner}).apply()
+    assert report.ok
+    assert (report.platform.start, report.platform.end) == (head_revision("platform"),) * 2
+    assert list(report.tenants) == []
 
 
 async def test_a_malformed_schema_is_refused(database_urls: DatabaseURLs) -> None:

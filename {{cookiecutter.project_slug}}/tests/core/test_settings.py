@@ -1,5 +1,6 @@
 """The boot refuses what is missing or unsafe, and names the variable."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,6 @@ def test_what_differs_by_environment_has_no_default(tmp_path: Path, name: str) -
     ("name", "value"),
     [
         ("secret_key", "change-me-change-me-change-me-change-me"),
-        ("secret_key", "x" * 40),
         ("database_url", "postgresql://app_runtime:change-me@db/app"),
         ("redis_url", "redis://:<password>@cache:6379/0"),
     ],
@@ -53,6 +53,73 @@ def test_placeholders_are_refused_outside_dev(tmp_path: Path, name: str, value: 
     with pytest.raises(SettingsError, match=f"APP_{name.upper()} still holds a placeholder"):
         load_settings(**values)
     assert load_settings(**{**values, "environment": "dev"})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("secret_key", "x" * 40),
+        ("secret_key", "abcdefgh" * 5),
+        ("secret_key", "password-postgres-secret-1234567890"),
+        ("database_url", "postgresql://app_runtime:password@db/app"),
+        ("database_url", "postgresql://app_runtime:postgres@db/app"),
+        ("database_url", "postgresql://app_runtime:app_runtime@db/app"),
+        ("migration_database_url", "postgresql://app_owner:changeit-2024!@db/app"),
+        ("redis_url", "redis://:P%61ssword1234@cache:6379/0"),
+        ("redis_url", "redis://:98127364@cache:6379/0"),
+        ("placements", {"eu": {"database_url": "postgresql://app_runtime:letmein@db/app"}}),
+    ],
+)
+def test_weak_secrets_are_refused_outside_dev_and_never_repeated(
+    tmp_path: Path, name: str, value: object
+) -> None:
+    values = {**with_keys(tmp_path), name: value}
+    with pytest.raises(SettingsError, match=rf"APP_{name.upper()}.* holds a weak secret") as refusal:
+        load_settings(**values)
+    assert str(value) not in str(refusal.value)
+    assert load_settings(**{**values, "environment": "dev"})
+
+
+@pytest.mark.parametrize("url", ["postgresql://app_runtime@db/app", "postgresql://db/app?host=/run"])
+def test_a_database_that_knows_its_clients_by_other_means_needs_no_password(tmp_path: Path, url: str) -> None:
+    assert load_settings(**{**with_keys(tmp_path), "database_url": url})
+
+
+@pytest.mark.parametrize("name", ["jwt_issuer", "jwt_audience", "operator_audience"])
+@pytest.mark.parametrize("value", ["", " "])
+def test_an_empty_issuer_or_audience_is_refused(tmp_path: Path, name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=f"APP_{name.upper()}"):
+        load_settings(**{**with_keys(tmp_path), name: value})
+
+
+@pytest.mark.parametrize("variable", ["APP_ENVIRONMENT", "app_environment"])
+def test_only_development_takes_the_secrets_of_development(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    (tmp_path / ".local").mkdir()
+    lines = [f"APP_{name.upper()}={value}" for name, value in with_keys(tmp_path).items()]
+    (tmp_path / ".local/runtime.env").write_text("\n".join([*lines, "APP_ENVIRONMENT=dev"]))
+    assert load_settings().environment == "dev"
+    for environment in ("production", "staging", "test"):
+        monkeypatch.setenv(variable, environment)
+        with pytest.raises(SettingsError, match="APP_SECRET_KEY: is missing"):
+            load_settings()
+    monkeypatch.delenv(variable)
+    (tmp_path / ".env").write_text(f"{variable}=production\n")
+    with pytest.raises(SettingsError, match="APP_DATABASE_URL: is missing"):
+        load_settings()
+
+
+def test_the_example_file_can_be_copied_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It changes nothing until a line is made one's own, and names no setting that does not exist."""
+    example = (Path(__file__).resolve().parents[2] / ".env.example").read_text()
+    settings = load_settings(**with_keys(tmp_path))
+    (tmp_path / ".env").write_text(example)
+    assert load_settings(**with_keys(tmp_path)) == settings
+    named = set(re.findall(r"^# APP_([A-Z_]+)=", example, re.MULTILINE))
+    assert {name.lower() for name in named} <= set(Settings.model_fields)
+    for name in re.findall(r"^# (APP_\w+=\S*)$", example, re.MULTILINE):
+        assert name.partition("=")[2], f"{name} shows no value"
 
 
 def test_missing_keys_are_refused_outside_dev(tmp_path: Path) -> None:
@@ -98,7 +165,7 @@ def test_later_files_win_and_the_environment_wins_over_all(
     (tmp_path / "project.env").write_text("APP_PROJECT_NAME=one\nAPP_PORT=1001\nAPP_HOST=h1\n")
     (tmp_path / ".local/runtime.env").write_text("APP_PROJECT_NAME=two\nAPP_PORT=1002\n")
     monkeypatch.setenv("APP_PROJECT_NAME", "three")
-    settings = load_settings(**with_keys(tmp_path))
+    settings = load_settings(**with_keys(tmp_path) | {"environment": "dev"})
     assert (settings.project_name, settings.port, settings.host) == ("three", 1002, "h1")
 
 

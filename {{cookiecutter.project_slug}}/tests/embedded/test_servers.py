@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import socket
 import stat
@@ -112,7 +113,7 @@ def test_two_starts_at_once_make_one_cluster(postgres: Path) -> None:
 def test_an_interrupted_initialization_is_done_again(postgres: Path) -> None:
     private_directory(postgres)
     half = postgres_module._storage(postgres) / "data.new"
-    half.mkdir()
+    half.mkdir(parents=True)
     (half / "PG_VERSION").write_text("18\n")
     start_postgres(postgres, durable=False)
 
@@ -136,6 +137,61 @@ def test_a_pid_file_of_somebody_else_does_not_stop_the_start(postgres: Path) -> 
     pid_file.write_text("\n".join([str(os.getpid()), *lines[1:]]) + "\n")
     start_postgres(postgres, durable=False)
     assert postmaster(postgres) != os.getpid()
+
+
+async def test_renaming_a_project_and_starting_another_keeps_its_data(postgres: Path, tmp_path: Path) -> None:
+    server = start_postgres(postgres)
+    await query(server.url("postgres"), "CREATE TABLE kept AS SELECT 42 AS value")
+    stop_postgres(postgres)
+    renamed = Path(shutil.move(postgres, tmp_path / "renamed"))
+    start_postgres(postgres, durable=False)
+    remove_postgres(postgres)
+    try:
+        assert await query(start_postgres(renamed).url("postgres"), "SELECT value FROM kept") == 42
+    finally:
+        remove_postgres(renamed)
+
+
+def test_a_database_that_is_gone_is_not_replaced_by_an_empty_one(postgres: Path) -> None:
+    """A disk that is not mounted, or data that somebody cleared away."""
+    start_postgres(postgres, durable=False)
+    stop_postgres(postgres)
+    storage = postgres_module._storage(postgres)
+    elsewhere = storage.rename(storage.with_name("cluster-" + "0" * 16))
+    with pytest.raises(EmbeddedError, match="is gone"):
+        start_postgres(postgres)
+    assert not storage.exists()
+    elsewhere.rename(storage)
+    start_postgres(postgres, durable=False)
+    stop_postgres(postgres)
+    shutil.rmtree(storage)
+    remove_postgres(postgres)
+    assert start_postgres(postgres, durable=False).started
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's clusters lie outside of the folder")
+def test_a_copied_folder_neither_uses_nor_deletes_the_database_of_the_original(postgres: Path) -> None:
+    start_postgres(postgres, durable=False)
+    stop_postgres(postgres)
+    copy = postgres.with_name("copy")
+    shutil.copytree(postgres, copy)
+    for act in (start_postgres, stop_postgres, remove_postgres):
+        with pytest.raises(EmbeddedError, match="of which this is a copy"):
+            act(copy)
+    (copy / "location").write_text("..\n")
+    with pytest.raises(EmbeddedError, match="does not name a cluster"):
+        remove_postgres(copy)
+    assert start_postgres(postgres, durable=False).started
+
+
+def test_whatever_lies_in_a_folder_of_ours_is_for_its_owner_alone(postgres: Path, valkey: Path) -> None:
+    start_postgres(postgres, durable=False)
+    with Redis.from_url(start_valkey(valkey).url()) as client:
+        client.set("kept", "42")
+    for folder in (postgres, valkey):
+        modes = {path: stat.S_IMODE(path.stat().st_mode) for path in folder.rglob("*") if path.is_file()}
+        assert modes
+        assert {path for path, mode in modes.items() if mode & 0o077} == set()
 
 
 def test_a_taken_port_is_changed_and_remembered(postgres: Path) -> None:

@@ -3,11 +3,12 @@
 import secrets
 
 import httpx
+import structlog
 from fastapi import FastAPI
 
 from app.core.settings import Settings
 from app.main import create_app
-from tests.conftest import client_of
+from tests.conftest import TestOperator, TestTenant, client_of
 
 NOBODY = "127.0.0.1:9"  # The discard port: nothing listens there.
 
@@ -47,6 +48,28 @@ async def test_a_request_without_its_database_is_503_and_says_when_to_return(
     assert (answer.status_code, answer.json()["type"]) == (503, "urn:problem-type:unavailable")
     assert int(answer.headers["retry-after"]) >= 1
     assert "127.0.0.1" not in answer.text
+
+
+async def test_a_gateway_without_its_database_is_503_without_a_traceback(
+    settings: Settings, tenant: TestTenant, operator: TestOperator
+) -> None:
+    """Who calls, and for which tenant, is asked of the database before any route is."""
+    away = reconfigured(settings, database_url=f"postgresql://x:y@{NOBODY}/z")
+    lonely = create_app(away.model_copy(update={"secret_key": settings.secret_key}))
+    credentials = (
+        {"Authorization": tenant.client.headers["Authorization"]},
+        {"Authorization": operator.client.headers["Authorization"]},
+        {"X-API-Key": tenant.credentials.api_key},
+    )
+    async with lonely.router.lifespan_context(lonely), client_of(lonely) as client:
+        with structlog.testing.capture_logs() as lines:
+            answers = [await client.get("/v1/resources", headers=headers) for headers in credentials]
+    for answer in answers:
+        assert (answer.status_code, answer.json()["type"]) == (503, "urn:problem-type:unavailable")
+        assert int(answer.headers["retry-after"]) >= 1
+    events = [line["event"] for line in lines if line["event"] != "request"]
+    assert events == ["dependency_unavailable"] * len(credentials)
+    assert not any("exc_info" in line for line in lines)
 
 
 def reconfigured(settings: Settings, **changes: str) -> Settings:

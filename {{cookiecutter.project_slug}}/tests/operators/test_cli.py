@@ -1,10 +1,12 @@
 """`operators` on the command line: passwords once and never as arguments, and the proof of the trail."""
 
+import os
 import re
 import secrets
 import subprocess
 import sys
 import uuid
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -106,6 +108,35 @@ async def test_a_password_of_ones_own_comes_from_standard_input(
     assert (made.returncode, made.stdout) == (0, ""), made.stderr
     assert password not in made.stderr
     assert (await client.post(LOGIN, json={"email": email, "password": password})).status_code == 200
+
+
+def test_a_password_of_ones_own_is_asked_for_at_a_terminal_and_not_shown(
+    environment: dict[str, str], tmp_path: Path, email: str
+) -> None:
+    pty = pytest.importorskip("pty")
+    ours, theirs = pty.openpty()
+    arguments = ("create", "--email", email, "--own-password")
+    with subprocess.Popen(
+        [sys.executable, "-m", "app", "operators", *arguments],
+        cwd=tmp_path,
+        env=environment,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    ) as process:
+        os.close(theirs)
+        shown = b""
+        for prompt in (b"Password: ", b"Repeat for confirmation: "):
+            while not shown.endswith(prompt):
+                shown += os.read(ours, 1024)
+            os.write(ours, b"a password of my own\n")
+        with suppress(OSError):  # What Linux answers when the other side has gone.
+            while more := os.read(ours, 1024):
+                shown += more
+        assert process.wait(timeout=60) == 0, shown
+    os.close(ours)
+    assert b"of my own" not in shown
 
 
 def test_what_is_refused_is_one_line_and_leaves_nothing(

@@ -166,6 +166,7 @@ async def test_nobody_acts_in_an_unknown_or_suspended_tenant(
     body = {"email": tenant.login["email"], "reason": REASON}
     answer = await operator.client.post(f"/v1/tenants/{uuid.uuid4()}/impersonations", json=body)
     assert (answer.status_code, answer.json()["type"]) == (404, "urn:problem-type:tenant-not-found")
+    assert (await tenant.client.get("/v1/resources")).status_code == 200  # It is remembered as active.
     async with lifecycle_from(settings) as (lifecycle, _):
         await lifecycle.suspend(tenant.id)
     answer = await impersonate(operator, tenant)

@@ -49,7 +49,7 @@ from app.tenants import creation, schema
 from app.tenants.bootstrap import onboarding_from
 
 moment, slug = sys.argv[1:]
-send = schema._send
+send = schema.send_script
 
 async def deadly(connection, script):
     if "citus_schema_distribute" not in script:
@@ -62,7 +62,7 @@ async def deadly(connection, script):
     os.kill(os.getpid(), signal.SIGKILL)
 
 async def main():
-    schema._send = deadly
+    schema.send_script = deadly
     new = creation.NewTenant("Killed", slug, f"ada@{slug}.test", placement="citus")
     async with onboarding_from(load_settings()) as onboarding:
         await onboarding.create(new)
@@ -229,7 +229,7 @@ async def stored(app: FastAPI, tenant: TestTenant) -> TenantRef:
 async def test_no_transaction_meets_another_tenants_rows(
     service: FastAPI, citus_settings: Settings, make: MakeTenant, pool_size: int
 ) -> None:
-    """Tenants of both placements with the same ids; errors, savepoints and cancellations on few connections."""
+    """Tenants of both placements with the same ids; errors, savepoints, cancellations on few connections."""
     tenants = [await stored(service, await make(placement=place)) for place in ("citus", "default") * 2]
     pools = {
         name: Database(url, pool_size=pool_size, pool_timeout_seconds=60)

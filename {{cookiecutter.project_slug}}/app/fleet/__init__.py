@@ -1,0 +1,5 @@
+"""Migrations over all tenants: status, plan and apply."""
+
+from app.fleet.service import Fleet
+
+__all__ = ["Fleet"]

@@ -1,0 +1,169 @@
+"""Refuses revisions that cannot be run over a fleet, with the reason."""
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from app.core.routing import PLATFORM_SCHEMA, SCHEMA_PATTERN
+from app.fleet.errors import RevisionRefused
+from app.fleet.script import Revision, RevisionTree
+from app.fleet.sql import IndexStatement, is_transaction_control, split_statements
+
+REVISION_PATTERN: Final = re.compile(r"\w{1,32}", re.ASCII)
+NATIVE_ENUM: Final = re.compile(r"\bCREATE\s+TYPE\b[^;]*\bAS\s+ENUM\b", re.IGNORECASE)
+QUALIFIED: Final = re.compile(rf'\b(?:{PLATFORM_SCHEMA}|public)"?\."?[A-Za-z_]|\b{SCHEMA_PATTERN.pattern}\b')
+TENANT_NAME: Final = re.compile(rf"\b{SCHEMA_PATTERN.pattern}\b")
+REROUTING: Final = re.compile(
+    r"(?:SET\s+(?:SESSION\s+|LOCAL\s+)?(?:search_path|role|session\s+authorization)|RESET)\b", re.IGNORECASE
+)
+CONCURRENTLY: Final = re.compile(r"(?:CREATE|DROP|REINDEX)\b.*?\bCONCURRENTLY\b", re.IGNORECASE | re.DOTALL)
+# Names of Alembic's that only a revision with two behaviours has a use for.
+ONLINE_ONLY: Final = {"get_bind", "is_offline_mode", "as_sql"}
+
+NO_ENUM: Final = (
+    "it makes a native enum, which plans cached for another tenant break on; use text and a CHECK"
+)
+NO_DOWNGRADE: Final = 'it has no downgrade; write one, or say why there is none: `irreversible = "…"`'
+CONCURRENT_RULE: Final = (
+    "a revision with autocommit_block() holds one such block, in it named indexes created or dropped with"
+    " postgresql_concurrently=True, and nothing else"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why a revision is refused."""
+
+    tree: str
+    revision: str
+    path: Path
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.tree} revision {self.revision} ({self.path.name}): {self.reason}"
+
+
+def refuse_faulty(*trees: RevisionTree) -> None:
+    """Raise RevisionRefused with every fault of the trees, one a line."""
+    faults = [fault for tree in trees for fault in find_faults(tree)]
+    if faults:
+        raise RevisionRefused("\n" + "\n".join(f"  {fault}" for fault in faults))
+
+
+def find_faults(tree: RevisionTree) -> list[Fault]:
+    """The faults of a tree. Raises RevisionRefused when its revisions are no line or cannot be read."""
+    return [
+        Fault(tree.name, revision.id, revision.path, reason)
+        for revision in tree.revisions
+        # The same reason for both directions is said once.
+        for reason in dict.fromkeys(_reasons(tree, revision))
+    ]
+
+
+def _reasons(tree: RevisionTree, revision: Revision) -> Iterator[str]:
+    if not REVISION_PATTERN.fullmatch(revision.id):
+        yield "its id may hold letters, digits and underscores, at most 32"
+        return
+    source = ast.parse(revision.path.read_text())
+    yield from _source_reasons(tree, source)
+    irreversible = _irreversible(source)
+    if irreversible == "":
+        yield "`irreversible` must say why"
+    can_go_back = irreversible is None and _has_downgrade(source)
+    rendered = {}
+    for direction in ("upgrade", "downgrade") if can_go_back else ("upgrade",):
+        try:
+            rendered[direction] = tree.render(revision, downgrade=direction == "downgrade")
+        # The revision is code of the project's own; whatever it raises is the answer.
+        except Exception as error:  # noqa: BLE001
+            yield (
+                f"its {direction} cannot be rendered without a database"
+                f" ({type(error).__name__}: {error}); write it as SQL that needs no answer"
+            )
+            continue
+        yield from _sql_reasons(tree, rendered[direction], blocks=_calls(source, "autocommit_block"))
+    does_nothing = _is_empty(rendered.get("downgrade", "")) and not _is_empty(rendered.get("upgrade", ""))
+    if irreversible is None and (not can_go_back or ("downgrade" in rendered and does_nothing)):
+        yield NO_DOWNGRADE
+
+
+def _source_reasons(tree: RevisionTree, source: ast.Module) -> Iterator[str]:
+    """What the rendering does not show."""
+    for node in ast.walk(source):
+        if isinstance(node, ast.Attribute) and node.attr in ONLINE_ONLY:
+            yield f"it asks for {node.attr}, so what runs is not what was rendered; write plain SQL"
+        if not isinstance(node, ast.Call):
+            continue
+        keywords = {keyword.arg: keyword.value for keyword in node.keywords}
+        schema = keywords.get("schema")
+        if tree.name == "tenant" and schema is not None and not _is_constant(schema, None):
+            yield "it names a schema; a tenant's tables are found by search_path"
+        called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        if called == "ENUM" or (
+            called == "Enum" and not _is_constant(keywords.get("native_enum"), value=False)
+        ):
+            yield NO_ENUM
+
+
+def _sql_reasons(tree: RevisionTree, sql: str, *, blocks: int) -> Iterator[str]:
+    """What the rendering shows."""
+    statements = split_statements(sql)
+    text = ";\n".join(statements)
+    if NATIVE_ENUM.search(text):
+        yield NO_ENUM
+    # Alembic's own last statement names the schema of its version table.
+    names = QUALIFIED if tree.name == "tenant" else TENANT_NAME
+    if found := names.search(text):
+        yield f"it names a schema ({found[0]}…); a revision names no schema but its own tree's"
+    if any(map(REROUTING.match, statements)):
+        yield "it changes the role or the search path, which say whose tables it works on"
+    if not any(map(is_transaction_control, statements)) and not _builds_concurrently(statements):
+        return
+    if not blocks:
+        yield "it controls the transaction, or builds an index concurrently, outside of autocommit_block()"
+    elif not _is_concurrent_shape(statements):
+        yield CONCURRENT_RULE
+
+
+def _is_concurrent_shape(statements: list[str]) -> bool:
+    """COMMIT, the indexes, BEGIN, and the recording of the revision."""
+    if len(statements) < 4:
+        return False
+    first, *inside, begin, _recording = statements
+    return (first, begin) == ("COMMIT", "BEGIN") and all(map(IndexStatement.parse, inside))
+
+
+def _builds_concurrently(statements: list[str]) -> bool:
+    return any(map(CONCURRENTLY.match, statements))
+
+
+def _is_empty(sql: str) -> bool:
+    """Nothing but Alembic's recording of the revision."""
+    return all("alembic_version" in statement for statement in split_statements(sql))
+
+
+def _irreversible(source: ast.Module) -> str | None:
+    """The reason a revision gives for having no downgrade; None when it gives none."""
+    for node in source.body:
+        if not isinstance(node, ast.Assign | ast.AnnAssign):
+            continue
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        if any(isinstance(target, ast.Name) and target.id == "irreversible" for target in targets):
+            given = node.value.value if isinstance(node.value, ast.Constant) else ""
+            return given.strip() if isinstance(given, str) else ""
+    return None
+
+
+def _has_downgrade(source: ast.Module) -> bool:
+    return any(isinstance(node, ast.FunctionDef) and node.name == "downgrade" for node in source.body)
+
+
+def _calls(source: ast.Module, name: str) -> int:
+    return sum(isinstance(node, ast.Attribute) and node.attr == name for node in ast.walk(source))
+
+
+def _is_constant(node: ast.expr | None, value: object) -> bool:
+    return isinstance(node, ast.Constant) and node.value is value

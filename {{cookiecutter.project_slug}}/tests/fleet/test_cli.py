@@ -1,0 +1,184 @@
+"""`python -m app migrate` as a person uses it, on a copy of the project that has one revision more."""
+
+import asyncio
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from app.cli.migrate_views import ProgressView
+from app.core.settings import Settings
+from app.fleet.connections import MIGRATION_LOCK
+from app.fleet.report import Progress
+from tests.fleet.conftest import ADD_COLUMN, BUILD_INDEX, HEAD, FleetDatabase
+
+ROOT = Path(__file__).resolve().parents[2]
+HEADER = "import sqlalchemy as sa\nfrom alembic import op\nrevision = '{id}'\ndown_revision = '{down}'\n"
+
+
+class Project:
+    """A copy of the program and its revisions, which a test may add to."""
+
+    def __init__(self, folder: Path, database: FleetDatabase, settings: Settings) -> None:
+        self.folder = folder
+        for name in ("app", "migrations"):
+            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("APP_")}
+        self._environment = inherited | {
+            "PYTHONPATH": str(folder),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "NO_COLOR": "1",
+            "COLUMNS": "200",
+            "APP_ENVIRONMENT": "test",
+            "APP_DATABASE_URL": database.urls.runtime,
+            "APP_MIGRATION_DATABASE_URL": database.urls.owner,
+            "APP_REDIS_URL": settings.redis_url.get_secret_value(),
+            "APP_SECRET_KEY": settings.secret_key.get_secret_value(),
+            "APP_JWT_KEYS_DIR": str(settings.jwt_keys_dir),
+        }
+
+    def add(self, revision: str, body: str, down: str = HEAD) -> None:
+        source = HEADER.format(id=revision, down=down) + body
+        (self.folder / "migrations/tenant/versions" / f"{revision}_added.py").write_text(source)
+
+    def migrate(self, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [sys.executable, "-m", "app", "migrate", *arguments],
+            cwd=self.folder,
+            env=self._environment | environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+
+
+@pytest.fixture
+def project(tmp_path: Path, database: FleetDatabase, settings: Settings) -> Project:
+    return Project(tmp_path / "project", database, settings)
+
+
+async def test_a_fleet_is_planned_migrated_and_checked(project: Project, database: FleetDatabase) -> None:
+    first, *others = await database.add(4)
+    project.add("x1", ADD_COLUMN)
+    project.add("x2", BUILD_INDEX, down="x1")
+    planned = project.migrate("plan", "--sql")
+    assert planned.returncode == 0, planned.stderr
+    assert f"4 tenants: {HEAD} -> x2" in planned.stdout
+    assert "outside of a transaction: CREATE INDEX CONCURRENTLY" in planned.stdout
+    assert "ALTER TABLE resources ADD COLUMN color" in planned.stdout
+    as_json = json.loads(project.migrate("plan", "--json").stdout)
+    assert [(path["start"], path["end"], path["tenants"]) for path in as_json["tenants"]] == [(HEAD, "x2", 4)]
+
+    one = project.migrate("apply", "--tenant", first.slug, "--json")
+    assert one.returncode == 0, one.stderr
+    report = json.loads(one.stdout)
+    assert report["ok"] is True
+    assert report["totals"] == {"migrated": 1, "failed": 0, "untouched": 0}
+    assert [(each["slug"], each["outcome"]) for each in report["tenants"]] == [(first.slug, "migrated")]
+    assert report["tenants"][0]["seconds"] > 0
+
+    rest = project.migrate("apply", "--canary", "1", "--parallel", "2", "--batch", "2")
+    assert (rest.returncode, rest.stdout) == (0, ""), rest.stderr
+    assert "3 tenants at x2, 0 failed" in rest.stderr
+    assert set(await database.revisions([first, *others])) == {("x2", "x2")}
+
+    status = project.migrate("status", "--deep")
+    assert status.returncode == 0, status.stderr
+    assert "x2 (head)" in status.stdout
+    assert "no drift" in status.stdout
+
+
+async def test_failures_and_drift_are_exit_code_one(project: Project, database: FleetDatabase) -> None:
+    member, fine = await database.add(2)
+    project.add("x1", ADD_COLUMN)
+    await database.run(f"ALTER TABLE {member.schema}.resources ADD COLUMN color text")
+    failed = project.migrate("apply", "--json")
+    assert failed.returncode == 1
+    assert f'{member.slug}: column "color"' in failed.stderr
+    assert json.loads(failed.stdout)["totals"] == {"migrated": 1, "failed": 1, "untouched": 0}
+    assert await database.revisions([member, fine]) == [(HEAD, HEAD), ("x1", "x1")]
+    await database.run(f"UPDATE {member.schema}.alembic_version SET version_num = 'x1'")
+    assert project.migrate("status").returncode == 0
+    drifted = project.migrate("status", "--deep")
+    assert drifted.returncode == 1
+    assert f"{member.slug}: registry says {HEAD}, schema x1" in drifted.stdout
+
+
+async def test_a_refused_revision_is_named_and_nothing_runs(
+    project: Project, database: FleetDatabase
+) -> None:
+    members = await database.add(1)
+    project.add("x1", "\ndef upgrade():\n    op.get_bind().execute(sa.text('SELECT 1'))\n")
+    for command in ("plan", "apply", "golden"):
+        finished = project.migrate(command)
+        assert finished.returncode == 1
+        assert "tenant revision x1 (x1_added.py): it asks for get_bind" in finished.stderr
+        assert "it has no downgrade" in finished.stderr
+        assert "Traceback" not in finished.stderr
+    assert await database.revisions(members) == [(HEAD, HEAD)]
+
+
+async def test_a_second_migrator_says_so_and_leaves(project: Project, database: FleetDatabase) -> None:
+    async with database.connect() as other:
+        await other.execute(f"SELECT pg_advisory_lock({MIGRATION_LOCK})")
+        finished = await asyncio.to_thread(project.migrate, "apply")
+        assert finished.returncode == 1
+        assert "Another migrator is at work" in finished.stderr
+        waiting = asyncio.create_task(asyncio.to_thread(project.migrate, "apply", "--wait"))
+        await asyncio.sleep(0.5)
+        assert not waiting.done()
+    assert (await waiting).returncode == 0
+
+
+async def test_an_unknown_tenant_and_a_wrong_number_are_refused(project: Project) -> None:
+    unknown = project.migrate("apply", "--tenant", "nobody")
+    assert unknown.returncode == 1
+    assert "There is no such tenant: nobody" in unknown.stderr
+    assert project.migrate("apply", "--batch", "0").returncode == 2
+    assert project.migrate("apply", "--canary", "-1").returncode == 2
+
+
+async def test_a_login_that_may_not_migrate_is_one_line(project: Project, database: FleetDatabase) -> None:
+    for command in ("status", "plan", "apply"):
+        finished = project.migrate(command, APP_MIGRATION_DATABASE_URL=database.urls.runtime)
+        assert finished.returncode == 1
+        assert "InsufficientPrivilege" in finished.stderr
+        assert "Traceback" not in finished.stderr
+
+
+def test_progress_is_a_bar_on_a_terminal_and_a_line_now_and_then_elsewhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    terminal = Console(file=io.StringIO(), force_terminal=True, width=120)
+    with ProgressView(terminal) as view:
+        view.show(Progress(total=10, done=7, failed=2))
+    assert "7/10" in terminal.file.getvalue()
+    assert "2 failed" in terminal.file.getvalue()
+    assert "/s" in terminal.file.getvalue()
+    log = Console(file=io.StringIO(), width=120)
+    with ProgressView(log) as view:
+        view.show(Progress(total=10, done=3, failed=0))
+        assert log.file.getvalue() == ""
+        monkeypatch.setattr("app.cli.migrate_views.QUIET_SECONDS", 0.0)
+        view.show(Progress(total=10, done=7, failed=2))
+    assert log.file.getvalue().startswith("7 of 10 tenants, 2 failed, ")
+    assert len(log.file.getvalue().splitlines()) == 1
+
+
+async def test_further_placements_come_from_the_settings(project: Project, database: FleetDatabase) -> None:
+    await database.add(placement="second", with_schema=False)
+    places = {"second": {"database_url": database.urls.runtime}}
+    finished = project.migrate("status", APP_PLACEMENTS=json.dumps(places))
+    assert finished.returncode == 1
+    assert "placement second: 1 tenants are on it, and it has no URL here" in finished.stdout
+    places["second"]["migration_database_url"] = database.urls.owner
+    finished = project.migrate("status", APP_PLACEMENTS=json.dumps(places))
+    assert "missing schema" in finished.stdout
+    assert "has no URL" not in finished.stdout
