@@ -9,18 +9,21 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.core.errors import ServiceUnavailable
+from app.core.provisioning import OWNER_ROLE
 
 INSTALLED: Final = "EXISTS (SELECT FROM pg_extension WHERE extname = 'citus')"
 SETUP: Final = "docs/citus.md has the set-up; `app migrate provision-citus` does its part of it."
+OWNER_EVERYWHERE: Final = (
+    "EXISTS (SELECT FROM pg_dist_object WHERE classid = 'pg_authid'::regclass AND objid = to_regrole(:owner))"
+)
 _STATE: Final = text(
-    "SELECT citus_is_coordinator() AS coordinates,"
+    "SELECT citus_is_coordinator() AS coordinates,"  # noqa: S608  # made of constants
     " (SELECT groupid <> 0 FROM pg_dist_local_group) AS is_worker,"
     " (SELECT count(*) FROM pg_dist_node WHERE groupid <> 0 AND isactive AND shouldhaveshards) AS workers,"
     " (SELECT bool_or(shouldhaveshards) FROM pg_dist_node WHERE groupid = 0) AS holds_tenants,"
     " (SELECT string_agg(nodename || ':' || nodeport, ', ' ORDER BY nodeid) FROM pg_dist_node"
     "   WHERE groupid <> 0 AND NOT (hasmetadata AND metadatasynced)) AS unaware,"
-    " EXISTS (SELECT FROM pg_dist_object WHERE classid = 'pg_authid'::regclass"
-    "   AND objid = CAST(current_user AS regrole)) AS owner_everywhere"
+    f" {OWNER_EVERYWHERE} AS owner_everywhere"
 )
 # Also shows that the coordinator gets in as the login that asks.
 _WORKERS: Final = text(
@@ -41,7 +44,7 @@ async def is_citus(connection: AsyncConnection) -> bool:
 
 async def refuse_unready(connection: AsyncConnection) -> None:
     """As the login that owns the database. Raises ClusterNotReady with what to do."""
-    state = (await connection.execute(_STATE)).one()
+    state = (await connection.execute(_STATE, {"owner": OWNER_ROLE})).one()
     if state.is_worker:
         fault = "This is a worker: the placement's URLs must lead to the coordinator."
     elif not state.coordinates or not state.workers:

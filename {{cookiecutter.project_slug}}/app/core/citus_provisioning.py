@@ -11,7 +11,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.core.citus import SETUP, ClusterNotReady, is_citus, refuse_unready
+from app.core.citus import OWNER_EVERYWHERE, SETUP, ClusterNotReady, is_citus, refuse_unready
 from app.core.database import owner_engine
 from app.core.provisioning import OWNER_ROLE, RUNTIME_ROLE, provision_database
 
@@ -37,13 +37,15 @@ async def provision_cluster(
     """
     for url in (coordinator_url, *worker_urls):
         await provision_database(
-            url, database=database, owner_password=owner_password, runtime_password=runtime_password
+            url,
+            database=database,
+            owner_password=owner_password,
+            runtime_password=runtime_password,
+            # A worker's pg_hba.conf lets tenants in from the coordinator only.
+            public_may_connect=url != coordinator_url,
         )
         async with _connected(make_url(url).set(database=database)) as connection:
             await _create_extension(connection)
-    for url in worker_urls:
-        async with _connected(make_url(url).set(database=database)) as connection:
-            await _open_to_tenants(connection)
     async with _connected(make_url(coordinator_url).set(database=database)) as connection:
         await _join(connection, make_url(coordinator_url), [make_url(url) for url in worker_urls])
         await _set_defaults(connection, OWNER_ROLE, OWNER_DEFAULTS)
@@ -75,21 +77,21 @@ async def _create_extension(connection: AsyncConnection) -> None:
         raise ClusterNotReady(f"{where}: the extension citus cannot be created ({reason}). {SETUP}") from None
 
 
-async def _open_to_tenants(connection: AsyncConnection) -> None:
-    """On a worker, where pg_hba.conf lets tenants in from the coordinator only."""
-    database = await connection.scalar(text("SELECT quote_ident(current_database())"))
-    await connection.execute(text("SET citus.enable_ddl_propagation TO off"))
-    await connection.execute(text(f"GRANT CONNECT ON DATABASE {database} TO PUBLIC"))
-
-
 async def _join(connection: AsyncConnection, coordinator: URL, workers: Sequence[URL]) -> None:
-    await connection.execute(text("SELECT citus_set_coordinator_host(:host, :port)"), _address(coordinator))
-    takes_no_tenants = text("SELECT citus_set_node_property(:host, :port, 'shouldhaveshards', false)")
-    await connection.execute(takes_no_tenants, _address(coordinator))
-    for worker in workers:
-        await connection.execute(text("SELECT citus_add_node(:host, :port)"), _address(worker))
+    """What is done already is left alone, so that repeating it sends nothing through a running cluster."""
+    node = text("SELECT shouldhaveshards FROM pg_dist_node WHERE (nodename, nodeport) = (:host, :port)")
+    address = _address(coordinator)
+    if await connection.scalar(node, address) is None:
+        await connection.execute(text("SELECT citus_set_coordinator_host(:host, :port)"), address)
+    if await connection.scalar(node, address):
+        takes_no_tenants = "SELECT citus_set_node_property(:host, :port, 'shouldhaveshards', false)"
+        await connection.execute(text(takes_no_tenants), address)
+    for worker in map(_address, workers):
+        if await connection.scalar(node, worker) is None:
+            await connection.execute(text("SELECT citus_add_node(:host, :port)"), worker)
     # A grant that is sent to the workers makes the login one that Citus keeps the same everywhere.
-    await connection.execute(text(f"GRANT {OWNER_ROLE} TO CURRENT_USER"))
+    if not await connection.scalar(text(f"SELECT {OWNER_EVERYWHERE}"), {"owner": OWNER_ROLE}):
+        await connection.execute(text(f"GRANT {OWNER_ROLE} TO CURRENT_USER"))
 
 
 async def _set_defaults(connection: AsyncConnection, role: str, defaults: Mapping[str, str]) -> None:

@@ -44,13 +44,18 @@ RUNTIME_DEFAULTS: Final = {"search_path": "pg_catalog", "jit": "off"}
 
 
 async def provision_database(
-    superuser_url: str, *, database: str, owner_password: str, runtime_password: str
+    superuser_url: str,
+    *,
+    database: str,
+    owner_password: str,
+    runtime_password: str,
+    public_may_connect: bool = False,
 ) -> Sequence[str]:
     """Create or repair logins and database. Idempotent; sets both passwords each time.
 
     `superuser_url` names any existing database of the cluster, with a login that may create roles and
-    databases (RDS: the master user). Returns the functions that could not be withheld from the tenants:
-    that takes a real superuser.
+    databases (RDS: the master user). `public_may_connect` leaves it to pg_hba.conf who does. Returns the
+    functions that could not be withheld from the tenants: that takes a real superuser.
     """
     engine = owner_engine(superuser_url)
     try:
@@ -59,7 +64,7 @@ async def provision_database(
             await _ensure_login(autocommit, OWNER_ROLE, "CREATEROLE INHERIT", owner_password)
             await _ensure_login(autocommit, RUNTIME_ROLE, "NOCREATEROLE NOINHERIT", runtime_password)
             await _set_runtime_defaults(autocommit)
-            await _ensure_database(autocommit, database)
+            await _ensure_database(autocommit, database, public_may_connect=public_may_connect)
     finally:
         await engine.dispose()
     return await _close_to_public(superuser_url, database)
@@ -81,14 +86,18 @@ async def _set_runtime_defaults(connection: AsyncConnection) -> None:
         await connection.exec_driver_sql(f"ALTER ROLE {RUNTIME_ROLE} SET {name} = '{value}'")
 
 
-async def _ensure_database(connection: AsyncConnection, database: str) -> None:
+async def _ensure_database(connection: AsyncConnection, database: str, *, public_may_connect: bool) -> None:
     identifier = await connection.scalar(text("SELECT quote_ident(:name)"), {"name": database})
     # A master user that is no superuser must be a member of the role it gives the database to.
     await connection.execute(text(f"GRANT {OWNER_ROLE} TO CURRENT_USER"))
     if not await _exists(connection, "SELECT 1 FROM pg_database WHERE datname = :name", database):
         await connection.exec_driver_sql(f"CREATE DATABASE {identifier} OWNER {OWNER_ROLE}")
     await connection.exec_driver_sql(f"ALTER DATABASE {identifier} OWNER TO {OWNER_ROLE}")
-    await connection.exec_driver_sql(f"REVOKE ALL ON DATABASE {identifier} FROM PUBLIC")
+    # Never revoked to be granted again, or a worker would refuse its tenants for that moment.
+    withheld = "CREATE, TEMPORARY" if public_may_connect else "ALL"
+    await connection.exec_driver_sql(f"REVOKE {withheld} ON DATABASE {identifier} FROM PUBLIC")
+    if public_may_connect:
+        await connection.exec_driver_sql(f"GRANT CONNECT ON DATABASE {identifier} TO PUBLIC")
     await connection.exec_driver_sql(f"GRANT CONNECT ON DATABASE {identifier} TO {RUNTIME_ROLE}")
 
 
@@ -111,7 +120,9 @@ async def _withhold_functions(connection: AsyncConnection) -> list[str]:
             await connection.exec_driver_sql(f"GRANT EXECUTE ON FUNCTION pg_catalog.{function} TO {role}")
     still_open = text(
         "SELECT p.oid::regprocedure::text FROM pg_proc p, LATERAL aclexplode(coalesce(p.proacl,"
-        " acldefault('f', p.proowner))) AS held WHERE p.oid = ANY (CAST(:functions AS regprocedure[]))"
+        " acldefault('f', p.proowner))) AS held"
+        # By way of text[]: to learn what a regprocedure[] is, the driver searches the whole catalog.
+        " WHERE p.oid = ANY (CAST(CAST(:functions AS text[]) AS regprocedure[]))"
         " AND held.grantee = 0 AND held.privilege_type = 'EXECUTE' ORDER BY 1"
     )
     functions = [f"pg_catalog.{function}" for function in WITHHELD_FUNCTIONS]

@@ -9,13 +9,14 @@ from typing import Any, Final
 
 import asyncpg
 
+from app.core.citus import INSTALLED as CITUS_INSTALLED
 from app.fleet.connections import DATABASE_ERRORS, Connection, Link, Registry
 from app.fleet.errors import PlacementUnavailable
 from app.fleet.messages import DRIFT, check, concurrent_session, transaction
 from app.fleet.reconcile import reconcile
 from app.fleet.report import Outcome
 from app.fleet.script import Phase, RevisionTree
-from app.fleet.sql import IndexStatement
+from app.fleet.sql import IndexStatement, split_statements
 from app.fleet.work import Job, Pace, Work
 
 BACKOFF_SECONDS: Final = 0.1
@@ -23,6 +24,7 @@ MAX_BACKOFF_SECONDS: Final = 2.0
 CORRECTIONS: Final = 3
 # Lock timeout, deadlock, serialization, out of lock slots, shutdown, and connections that broke.
 TRANSIENT: Final = {"55P03", "40P01", "40001", "53200", "57P01", "57P02", "57P03"}
+ON_CITUS: Final = f"SELECT {CITUS_INSTALLED}"
 FIND_INVALID: Final = """
     SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname)
       FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -57,6 +59,7 @@ class Runner:
         self._registry = registry
         self._pace = pace
         self._on_settled = on_settled
+        self._on_citus = False
 
     async def run(self, works: Iterable[Work]) -> None:
         """Bring each to head or to failed, phase by phase. Raises MigratorLockLost."""
@@ -65,6 +68,7 @@ class Runner:
             jobs = deque(self._jobs(remaining))
             links = await self._links(min(self._pace.parallel, len(jobs)))
             try:
+                self._on_citus = bool(links) and await (await links[0].get()).fetchval(ON_CITUS)
                 await run_all(self._work(link, jobs) for link in links)
             finally:
                 await asyncio.gather(*(link.close() for link in links))
@@ -123,7 +127,7 @@ class Runner:
         started = time.monotonic()
         try:
             connection = await link.get()
-            await connection.execute(transaction([work.target for work in works], phase))
+            await self._send(connection, transaction([work.target for work in works], phase))
         except DATABASE_ERRORS:
             await link.recover()
             return False
@@ -158,7 +162,7 @@ class Runner:
                 return
 
     async def _run_alone(self, connection: Connection, phase: Phase, work: Work) -> None:
-        await connection.execute(transaction([work.target], phase))
+        await self._send(connection, transaction([work.target], phase))
 
     async def _build_indexes(self, connection: Connection, phase: Phase, work: Work) -> None:
         """Outside of a transaction, each statement alone; recorded when all are there."""
@@ -173,7 +177,12 @@ class Runner:
                 if not connection.is_closed():
                     await self._drop_invalid(connection, index, work)
                 raise
-        await connection.execute(transaction([work.target], phase))
+        await self._send(connection, transaction([work.target], phase))
+
+    async def _send(self, connection: Connection, message: str) -> None:
+        """As one message; on Citus by statements, for it builds an index only where no other is beside it."""
+        for statement in split_statements(message) if self._on_citus else [message]:
+            await connection.execute(statement)
 
     async def _drop_invalid(self, connection: Connection, index: IndexStatement, work: Work) -> None:
         """Remove what an attempt that failed left behind: PostgreSQL keeps it, maintained and never used."""

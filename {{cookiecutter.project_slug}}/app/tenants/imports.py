@@ -24,7 +24,15 @@ from app.tenants.manifest import ArchivedTable, Manifest
 from app.tenants.models import Isolation, OperationKind, Tenant, TenantState
 from app.tenants.operations import Step, tenant_locked
 from app.tenants.placements import OwnerDatabases
-from app.tenants.schema import create_schema, drop_schema, exists, give_login, in_schema, send_script
+from app.tenants.schema import (
+    create_schema,
+    drop_schema,
+    exists,
+    give_login,
+    in_schema,
+    refuse_dedicated_on_citus,
+    send_script,
+)
 
 IMPORTED_TABLES: Final = frozenset({LIMITS_TABLE, USAGE_TABLE})
 _STAGE: Final = "imported"
@@ -64,7 +72,7 @@ class Import:
         """Make the tenant, active or suspended as it was exported; returns its id.
 
         Nothing is written before the archive fits this release and placement, and slug and id are free; the
-        id of a purged tenant is. Raises UnusableArchive, TenantExists, InvalidTenant.
+        id of a purged tenant is. Raises UnusableArchive, TenantExists, InvalidTenant, ClusterNotReady.
         """
         told = archive.manifest.tenant
         to = Destination(new_id() if other_id else told.id, slug or told.slug, placement)
@@ -120,9 +128,12 @@ class Import:
                 f"Rows of these shared tables are not imported: {', '.join(sorted(unknown))}."
             )
         schema = tenant_schema(new_id())
+        await self._owners.refuse_unready(to.placement)
         async with self._owners.of(to.placement).connect() as placed:
             if await exists(placed, tenant_schema(to.tenant_id)):
                 raise TenantExists(f"The schema of {to.tenant_id} stands on the placement {to.placement}.")
+            if manifest.tenant.isolation is Isolation.DEDICATED:
+                await refuse_dedicated_on_citus(placed)
             await create_schema(placed, schema, tables=revisions.script_to(manifest.tenant.revision))
             made = await copying.tables_of(placed, schema)
             await placed.rollback()

@@ -28,7 +28,14 @@ from app.tenants.lifecycle import LIVING, announce, publish
 from app.tenants.models import Isolation, OperationKind, Tenant, TenantOperation
 from app.tenants.operations import OperationRef, Step, tenant_locked
 from app.tenants.placements import OwnerDatabases
-from app.tenants.schema import create_schema, drop_schema, exists, give_login, in_schema
+from app.tenants.schema import (
+    create_schema,
+    drop_schema,
+    exists,
+    give_login,
+    in_schema,
+    refuse_dedicated_on_citus,
+)
 
 # What is left to do once the tenant lives on the target.
 AFTER_SWITCH: Final = ("retire", "drop")
@@ -59,7 +66,7 @@ class Move:
         self, tenant_id: UUID, target: str, *, record: Record | None = None, progress: Progress = unseen
     ) -> MoveReport:
         """Move the tenant; a failure before the switch is undone. Raises TenantNotFound, InvalidTenant,
-        TenantStateConflict, OperationInProgress, CopyFailed.
+        TenantStateConflict, OperationInProgress, CopyFailed, ClusterNotReady.
         """
         async with (
             self._undone_when_interrupted(tenant_id),
@@ -108,7 +115,7 @@ class Move:
     ) -> OperationRef:
         """Pause the writes, unless something speaks against the move."""
         schema, head = tenant_schema(tenant.id), head_revision("tenant")
-        self._owners.of(target)
+        await self._owners.refuse_unready(target)
         await operations.refuse_beside_unfinished(connection, tenant.id)
         if target == tenant.placement:
             raise TenantStateConflict(f"It lives on {target} already.")
@@ -117,6 +124,8 @@ class Move:
         async with in_schema(self._owners, connection, target, schema) as there:
             if await exists(there, schema):
                 raise TenantStateConflict(f"A schema of it stands on {target} already.")
+            if tenant.isolation == Isolation.DEDICATED:
+                await refuse_dedicated_on_citus(there)
         async with in_schema(self._owners, connection, tenant.placement, schema) as here:
             grants = await fencing.grants_of(here, schema)
         operation = await operations.start(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
+import structlog
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
@@ -15,6 +16,8 @@ from app.tenants.creation import Record, find_tenant
 from app.tenants.errors import InvalidTenant, SchemaChangeFailed, TenantStateConflict
 from app.tenants.operations import reason_of, tenant_locked
 from app.tenants.placements import OwnerDatabases
+
+log = structlog.get_logger(__name__)
 
 _SHARDS: Final = (
     "pg_dist_schema s JOIN pg_dist_partition t USING (colocationid)"
@@ -31,7 +34,9 @@ _NODE_OF: Final = text(
     " JOIN pg_dist_node n USING (groupid)"
     " WHERE n.noderole = 'primary' AND s.schemaid = to_regnamespace(:schema)"
 )
-_MOVE: Final = text("SELECT citus_schema_move(CAST(:schema AS regnamespace), :host, :port)")
+_MOVE: Final = text(
+    "SELECT citus_schema_move(CAST(:schema AS regnamespace), CAST(:host AS text), CAST(:port AS int))"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +93,17 @@ class Rebalance:
                         await record(session, tenant_id)
                         await session.flush()
                 await _move(placed, tenant_schema(tenant_id), nodes[address])
+            await self._drop_old_copies(tenant.placement)
         return Rebalanced(before, address)
+
+    async def _drop_old_copies(self, placement: str) -> None:
+        """At once; what is still read, or this misses, Citus drops by itself a little later."""
+        async with self._owners.of(placement).connect() as connection:
+            autocommit = await connection.execution_options(isolation_level="AUTOCOMMIT")
+            try:
+                await autocommit.execute(text("CALL citus_cleanup_orphaned_resources()"))
+            except DBAPIError as error:
+                log.warning("old_copies_not_dropped", reason=reason_of(error))
 
 
 async def _nodes(connection: AsyncConnection) -> list[Node]:

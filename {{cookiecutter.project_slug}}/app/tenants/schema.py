@@ -85,11 +85,7 @@ async def give_login(connection: AsyncConnection, schema: str, secret_key: str) 
     InvalidTenant on Citus.
     """
     _refuse_foreign(schema)
-    if await is_citus(connection):
-        raise InvalidTenant(
-            "isolation: a Citus cluster has no dedicated tier, because no tenant may log in there; move the"
-            " tenant to a PostgreSQL of its own instead."
-        )
+    await refuse_dedicated_on_citus(connection)
     database = await _quoted_database(connection)
     verifier = scram_verifier(tenant_login_password(schema, secret_key))
     await send_script(
@@ -100,6 +96,15 @@ async def give_login(connection: AsyncConnection, schema: str, secret_key: str) 
         REVOKE {schema} FROM {RUNTIME_ROLE};
         """,
     )
+
+
+async def refuse_dedicated_on_citus(connection: AsyncConnection) -> None:
+    """Raises InvalidTenant where no tenant may have a login of its own."""
+    if await is_citus(connection):
+        raise InvalidTenant(
+            "isolation: a Citus cluster has no dedicated tier, because no tenant may log in there; a database"
+            " of its own (another placement) keeps a tenant further apart."
+        )
 
 
 async def take_login(connection: AsyncConnection, schema: str) -> None:
