@@ -102,7 +102,8 @@ class Import:
             raise TenantNotFound(f"no tenant has the slug {slug}")
         async with tenant_locked(self._owners.registry, tenant_id) as connection:
             tenant = await find_tenant(connection, tenant_id)
-            operation = await operations.take_up(connection, tenant_id, OperationKind.IMPORT)
+            async with connection.begin():
+                operation = await operations.take_up(connection, tenant_id, OperationKind.IMPORT)
             if operation.parameters["archive"] != archive.digest:
                 raise UnusableArchive("It is not the one that this import was begun with.")
             to = Destination(tenant_id, tenant.slug, tenant.placement)

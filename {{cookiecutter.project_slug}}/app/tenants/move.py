@@ -81,7 +81,8 @@ class Move:
             tenant_locked(self._owners.registry, tenant_id) as connection,
         ):
             tenant = await find_tenant(connection, tenant_id)
-            operation = await operations.take_up(connection, tenant_id, OperationKind.MOVE)
+            async with connection.begin():
+                operation = await operations.take_up(connection, tenant_id, OperationKind.MOVE)
             if tenant.moving_to is None and operation.step not in AFTER_SWITCH:
                 raise TenantStateConflict(
                     f"It was undone but for what is left on {operation.parameters['target']}: cancel it."
@@ -96,7 +97,8 @@ class Move:
         """
         async with tenant_locked(self._owners.registry, tenant_id) as connection:
             await find_tenant(connection, tenant_id)
-            operation = await operations.take_up(connection, tenant_id, OperationKind.MOVE)
+            async with connection.begin():
+                operation = await operations.take_up(connection, tenant_id, OperationKind.MOVE)
             if operation.step in AFTER_SWITCH:
                 raise TenantStateConflict(
                     f"It lives on {operation.parameters['target']} already; resume to drop the old copy."
