@@ -12,8 +12,9 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from sqlalchemy import select
 
+from app.cli.connections import runtime_database
 from app.core.context import DEFAULT_PLACEMENT
-from app.core.database import Database, utc_now
+from app.core.database import utc_now
 from app.core.settings import load_settings
 from app.tenants import copying
 from app.tenants.archive import Archive, verify
@@ -140,7 +141,7 @@ def _progress(archive: Archive | None = None) -> Iterator[copying.Progress]:
 
 
 async def _id_of(slug: str) -> UUID:
-    database = Database(load_settings().database_url.get_secret_value(), pool_size=1)
+    database = runtime_database()
     try:
         async with database.platform() as session:
             tenant_id: UUID | None = await session.scalar(select(Tenant.id).where(Tenant.slug == slug))
