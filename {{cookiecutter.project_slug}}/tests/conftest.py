@@ -156,6 +156,7 @@ def command_environment(settings: Settings) -> dict[str, str]:
         "APP_REDIS_URL": settings.redis_url.get_secret_value(),
         "APP_SECRET_KEY": settings.secret_key.get_secret_value(),
         "APP_JWT_KEYS_DIR": str(settings.jwt_keys_dir),
+        "APP_JWT_ISSUER": settings.jwt_issuer,
         "APP_API_KEY_PREFIX": settings.api_key_prefix,
         "APP_BCRYPT_ROUNDS": str(settings.bcrypt_rounds),
         "APP_API_KEY_BCRYPT_ROUNDS": str(settings.api_key_bcrypt_rounds),
