@@ -1,7 +1,9 @@
 """A real PostgreSQL and a real Valkey for all tests, and two tenants whose rows have the same ids.
 
 `APP_TEST_SUPERUSER_DATABASE_URL` and `APP_TEST_REDIS_URL` point the tests at servers of your own; use
-throwaway ones, because the logins `app_owner` and `app_runtime` get new passwords.
+throwaway ones, because the logins `app_owner` and `app_runtime` get new passwords. With `APP_TEST_CITUS_BIN`
+the tests of Citus run too, and with `APP_TEST_ON_CITUS=1` besides all others run on a Citus cluster as their
+only database (docs/citus.md).
 """
 
 import os
@@ -31,6 +33,7 @@ from app.operators.service import operator_accounts_from
 from app.tenants.bootstrap import onboarding_from
 from app.tenants.creation import NewTenant, TenantCredentials
 from app.tenants.models import Plan
+from tests.citus import CITUS_SETTING, CitusCluster, citus_cluster
 
 # A shared machine is slow at times; a slow example is no fault.
 hypothesis_settings.register_profile(
@@ -81,9 +84,14 @@ class DatabaseURLs:
 
 
 @pytest.fixture(scope="session")
-async def database_urls(superuser_url: str) -> DatabaseURLs:
+async def database_urls(request: pytest.FixtureRequest) -> DatabaseURLs:
     """A database of this run alone, provisioned and at head, as a deployment would have it."""
-    urls = await provisioned(superuser_url)
+    if os.environ.get("APP_TEST_ON_CITUS"):
+        cluster: CitusCluster = request.getfixturevalue("citus_servers")
+        await cluster.provision()
+        urls = DatabaseURLs(cluster.url(), cluster.url(OWNER_ROLE), cluster.url(RUNTIME_ROLE))
+    else:
+        urls = await provisioned(request.getfixturevalue("superuser_url"))
     assert (await Fleet({"default": urls.owner}).apply()).ok
     return urls
 
@@ -127,6 +135,23 @@ def keys_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def citus_servers() -> Iterator[CitusCluster]:
+    """A throwaway coordinator and two workers, not yet provisioned; the test is skipped without Citus."""
+    binaries = os.environ.get(CITUS_SETTING)
+    if not binaries:
+        pytest.skip(f"{CITUS_SETTING} names no PostgreSQL with the Citus extension")
+    with citus_cluster(Path(binaries)) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+async def citus(citus_servers: CitusCluster) -> CitusCluster:
+    """The cluster as a deployment would have it."""
+    await citus_servers.provision()
+    return citus_servers
+
+
+@pytest.fixture(scope="session")
 def settings(database_urls: DatabaseURLs, redis_url: str, keys_dir: Path) -> Settings:
     """The settings of the service under test: cheap hashes, and one trusted proxy so that each client of a
     test can have an address of its own."""
@@ -156,8 +181,8 @@ def command_environment(settings: Settings) -> dict[str, str]:
         "APP_REDIS_URL": settings.redis_url.get_secret_value(),
         "APP_SECRET_KEY": settings.secret_key.get_secret_value(),
         "APP_JWT_KEYS_DIR": str(settings.jwt_keys_dir),
-        "APP_JWT_ISSUER": settings.jwt_issuer,
         "APP_API_KEY_PREFIX": settings.api_key_prefix,
+        "APP_JWT_ISSUER": settings.jwt_issuer,
         "APP_BCRYPT_ROUNDS": str(settings.bcrypt_rounds),
         "APP_API_KEY_BCRYPT_ROUNDS": str(settings.api_key_bcrypt_rounds),
         "PYTHONDONTWRITEBYTECODE": "1",
@@ -227,12 +252,13 @@ MakeTenant = Callable[..., Awaitable[TestTenant]]
 
 
 @asynccontextmanager
-async def tenant_maker(app: FastAPI, settings: Settings) -> AsyncIterator[MakeTenant]:
-    async def make(plan: Plan = Plan.ENTERPRISE, placement: str = DEFAULT_PLACEMENT) -> TestTenant:
+async def tenant_maker(
+    app: FastAPI, settings: Settings, placement: str = DEFAULT_PLACEMENT
+) -> AsyncIterator[MakeTenant]:
+    async def make(plan: Plan = Plan.ENTERPRISE, placement: str = placement) -> TestTenant:
         slug = f"t-{uuid.uuid4().hex[:16]}"
-        new = NewTenant(
-            name=slug, slug=slug, admin_email=f"admin@{slug}.test", plan=plan, placement=placement
-        )
+        email = f"admin@{slug}.test"
+        new = NewTenant(name=slug, slug=slug, admin_email=email, plan=plan, placement=placement)
         async with onboarding_from(settings) as onboarding:
             credentials = await onboarding.create(new)
         client = await stack.enter_async_context(client_of(app))

@@ -9,7 +9,7 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.auth.key_ring import KeyRingError
-from app.cli import dev, isolation, keys, migrate, operators, serve, tenant_archives, tenants
+from app.cli import citus, dev, isolation, keys, migrate, operators, serve, tenant_archives, tenants
 from app.core.errors import AppError
 from app.core.problems import is_outage, root_cause
 from app.core.settings import SettingsError
@@ -24,7 +24,11 @@ cli = typer.Typer(
 )
 cli.command("serve")(serve.serve)
 cli.add_typer(dev.app, name="dev")
+migrate.app.command("provision-citus")(citus.provision)
+migrate.app.command("check-citus")(citus.check)
 cli.add_typer(migrate.app, name="migrate")
+tenants.app.command("nodes")(citus.nodes)
+tenants.app.command("rebalance")(citus.rebalance)
 tenants.app.command("prove-isolation")(isolation.prove)
 cli.add_typer(tenants.app, name="tenants")
 cli.add_typer(operators.app, name="operators")

@@ -64,7 +64,7 @@ class Import:
         """Make the tenant, active or suspended as it was exported; returns its id.
 
         Nothing is written before the archive fits this release and placement, and slug and id are free; the
-        id of a purged tenant is. Raises UnusableArchive, TenantExists, InvalidTenant.
+        id of a purged tenant is. Raises UnusableArchive, TenantExists, InvalidTenant, ClusterNotReady.
         """
         told = archive.manifest.tenant
         to = Destination(new_id() if other_id else told.id, slug or told.slug, placement)
@@ -125,6 +125,7 @@ class Import:
             raise UnusableArchive(
                 f"Rows of these shared tables are not imported: {', '.join(sorted(unknown))}."
             )
+        await self._owners.refuse_unready(to.placement)
         schema = tenant_schema(new_id())
         async with self._owners.of(to.placement).connect() as placed:
             if await exists(placed, tenant_schema(to.tenant_id)):

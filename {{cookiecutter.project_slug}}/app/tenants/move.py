@@ -59,8 +59,9 @@ class Move:
         self, tenant_id: UUID, target: str, *, record: Record | None = None, progress: Progress = unseen
     ) -> MoveReport:
         """Move the tenant; a failure before the switch is undone. Raises TenantNotFound, InvalidTenant,
-        TenantStateConflict, OperationInProgress, CopyFailed.
+        ClusterNotReady, TenantStateConflict, OperationInProgress, CopyFailed.
         """
+        await self._owners.refuse_unready(target)
         async with (
             self._undone_when_interrupted(tenant_id),
             tenant_locked(self._owners.registry, tenant_id) as connection,
@@ -114,7 +115,6 @@ class Move:
     ) -> OperationRef:
         """Pause the writes, unless something speaks against the move."""
         schema, head = tenant_schema(tenant.id), head_revision("tenant")
-        self._owners.of(target)
         await operations.refuse_beside_unfinished(connection, tenant.id)
         if target == tenant.placement:
             raise TenantStateConflict(f"It lives on {target} already.")

@@ -58,14 +58,14 @@ class Onboarding:
         password: str | None = None,
         record: Record | None = None,
     ) -> TenantCredentials:
-        """Create an active tenant with its admin and an API key. Raises TenantExists.
+        """Create an active tenant with its admin and an API key. Raises TenantExists, ClusterNotReady.
 
         `save` gets the credentials before they are committed, so they are never lost: when it raises, the
         admin is not made, and the operation waits to be resumed or cancelled. `password` is the admin's,
         else one is generated. `record` shares the transaction that registers the tenant.
         """
         tenant_id = new_id()
-        self._owners.of(new.placement)  # Refused before anything is written.
+        await self._owners.refuse_unready(new.placement)  # Before anything is written.
         async with tenant_locked(self._owners.registry, tenant_id) as connection:
             async with connection.begin():
                 await claim_slug(connection, new.slug)

@@ -5,6 +5,7 @@ from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from app.core.citus import is_citus, refuse_unready
 from app.core.context import DEFAULT_PLACEMENT
 from app.core.database import owner_engine
 from app.core.settings import Settings
@@ -21,6 +22,7 @@ class OwnerDatabases:
 
     def __init__(self, urls: Mapping[str, str], *, pool_size: int) -> None:
         self._engines = {name: owner_engine(url, pool_size=pool_size) for name, url in urls.items()}
+        self._ready: set[str] = set()
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "OwnerDatabases":
@@ -43,6 +45,16 @@ class OwnerDatabases:
                 f"placement: {placement!r} has no owner's URL here (APP_PLACEMENTS); known: {known}."
             )
         return self._engines[placement]
+
+    async def refuse_unready(self, placement: str) -> None:
+        """Look once whether tenants can be made there. Raises InvalidTenant, ClusterNotReady."""
+        engine = self.of(placement)
+        if placement in self._ready:
+            return
+        async with engine.connect() as connection:
+            if await is_citus(connection):
+                await refuse_unready(connection)
+        self._ready.add(placement)
 
     async def close(self) -> None:
         """Close every pool."""

@@ -10,11 +10,13 @@ import asyncpg
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.core.citus import INSTALLED as CITUS_INSTALLED
+from app.core.citus import is_citus
 from app.core.context import DEFAULT_PLACEMENT
 from app.core.migrations import GOLDEN_TENANT_SCRIPT
 from app.core.provisioning import RUNTIME_ROLE, scram_verifier
 from app.core.routing import SCHEMA_PATTERN, RoutingError
-from app.tenants.errors import SchemaChangeFailed
+from app.tenants.errors import InvalidTenant, SchemaChangeFailed
 from app.tenants.isolation import tenant_login_password
 from app.tenants.placements import OwnerDatabases
 
@@ -24,16 +26,18 @@ async def create_schema(connection: AsyncConnection, schema: str, *, tables: str
 
     `tables` is the script that makes the tables, if not those of head. The role owns nothing: it may read
     and write rows, and the owner login alone may change tables. Does nothing where the schema stands,
-    because it was made whole or not at all.
+    because it was made whole or not at all. On Citus a worker gets it.
     """
     _refuse_foreign(schema)
-    if await exists(connection, schema):
+    query = text(f"SELECT to_regnamespace(:schema) IS NOT NULL AS stands, {CITUS_INSTALLED} AS on_citus")
+    found = (await connection.execute(query, {"schema": schema})).one()
+    if found.stands:
         await connection.execute(text(f"SET LOCAL search_path TO {schema}"))
         return
     await send_script(
         connection,
         f"""
-        {_create_role(schema)}
+        {_create_role(schema, on_citus=found.on_citus)}
         GRANT {schema} TO {RUNTIME_ROLE};
         CREATE SCHEMA {schema};
         GRANT USAGE ON SCHEMA {schema} TO {schema};
@@ -43,6 +47,8 @@ async def create_schema(connection: AsyncConnection, schema: str, *, tables: str
         {_golden_script() if tables is None else tables}
         """,
     )
+    if found.on_citus:
+        await send_script(connection, f"SELECT citus_schema_distribute('{schema}')")
 
 
 async def drop_schema(connection: AsyncConnection, schema: str) -> None:
@@ -75,9 +81,15 @@ async def exists(connection: AsyncConnection, schema: str) -> bool:
 async def give_login(connection: AsyncConnection, schema: str, secret_key: str) -> None:
     """Let the role log in itself, and the shared login no longer take it (the dedicated tier).
 
-    Its connections find its tables by themselves and end their transactions when these hang.
+    Its connections find its tables by themselves and end their transactions when these hang. Raises
+    InvalidTenant on Citus.
     """
     _refuse_foreign(schema)
+    if await is_citus(connection):
+        raise InvalidTenant(
+            "isolation: a Citus cluster has no dedicated tier, because no tenant may log in there; move the"
+            " tenant to a PostgreSQL of its own instead."
+        )
     database = await _quoted_database(connection)
     verifier = scram_verifier(tenant_login_password(schema, secret_key))
     await send_script(
@@ -91,8 +103,13 @@ async def give_login(connection: AsyncConnection, schema: str, secret_key: str) 
 
 
 async def take_login(connection: AsyncConnection, schema: str) -> None:
-    """Back to the pooled tier: no login, and the shared one may take the role."""
+    """Back to the pooled tier: no login, and the shared one may take the role.
+
+    On Citus nothing changes, for there is no other tier.
+    """
     _refuse_foreign(schema)
+    if await is_citus(connection):
+        return
     database = await _quoted_database(connection)
     await send_script(
         connection,
@@ -126,10 +143,14 @@ async def _quoted_database(connection: AsyncConnection) -> str:
     return str(await connection.scalar(text("SELECT quote_ident(current_database())")))
 
 
-def _create_role(schema: str) -> str:
-    """Roles belong to the cluster: another database of it may have made this one."""
+def _create_role(schema: str, *, on_citus: bool) -> str:
+    """Roles belong to the cluster: another database of it may have made this one.
+
+    A coordinator logs in at its workers as the tenant, without a password; nobody else is let in as one.
+    """
+    login = "LOGIN" if on_citus else "NOLOGIN"
     return (
-        f"DO $$ BEGIN CREATE ROLE {schema} NOLOGIN NOINHERIT;"
+        f"DO $$ BEGIN CREATE ROLE {schema} {login} NOINHERIT;"
         " EXCEPTION WHEN duplicate_object THEN NULL; END $$;"
     )
 
