@@ -20,7 +20,7 @@ def invocations() -> list[list[str]]:
 
 
 def test_every_command_is_in_the_docs() -> None:
-    assert {words[0] for words in invocations()} | {"list", "bootstrap"} == set(COMMANDS)
+    assert {words[0] for words in invocations()} | {"list", "bootstrap", "prove-isolation"} == set(COMMANDS)
 
 
 @pytest.mark.parametrize("words", invocations(), ids=" ".join)
