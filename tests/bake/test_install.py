@@ -3,6 +3,7 @@
 The package that is installed is made here, so no network is needed.
 """
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -21,11 +22,11 @@ NOWHERE = "http://127.0.0.1:9/simple"
 NOBODY = 65534
 
 
-def install(
+def start(
     folder: Path, *arguments: str, user: int | None = None, **environment: str
-) -> subprocess.CompletedProcess[str]:
+) -> subprocess.Popen[str]:
     """Run the installer in a folder."""
-    return subprocess.run(
+    return subprocess.Popen(
         ["sh", str(INSTALL), *arguments],
         cwd=folder,
         env={**os.environ, "PYTHON": "", "UV_HTTP_RETRIES": "0", "PIP_RETRIES": "0", **environment},
@@ -33,9 +34,16 @@ def install(
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        check=False,
         user=user,
     )
+
+
+def install(
+    folder: Path, *arguments: str, user: int | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    with start(folder, *arguments, user=user, **environment) as process:
+        output, _ = process.communicate()
+    return subprocess.CompletedProcess(arguments, process.returncode, output)
 
 
 @pytest.fixture
@@ -118,4 +126,17 @@ def test_a_cache_that_cannot_be_written_is_done_without(tmp_path: Path, wheels: 
     )  # fmt: skip
     assert finished.returncode == 0, finished.stdout
     assert "trying pip" not in finished.stdout
+    assert has_sample(tmp_path / ".venv")
+
+
+def test_a_second_installation_waits_for_the_first_and_says_so(tmp_path: Path, wheels: Path) -> None:
+    with (tmp_path / "lock.txt").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        second = start(
+            tmp_path, ".venv", "lock.txt", UV_NO_INDEX="1", UV_FIND_LINKS=str(wheels), UV_NO_CACHE="1"
+        )
+        assert second.stdout is not None
+        assert "waiting" in second.stdout.readline()
+    output, _ = second.communicate(timeout=60)
+    assert second.returncode == 0, output
     assert has_sample(tmp_path / ".venv")

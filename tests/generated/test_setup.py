@@ -103,6 +103,19 @@ def test_one_can_log_in_and_use_the_key(generated: Bake) -> None:
     make(project, "down")
 
 
+def test_the_commands_of_the_readme_work_as_they_are(generated: Bake) -> None:
+    project = generated.project
+    section = (project / "README.md").read_text().split("## Use it")[1]
+    commands = section.split("```console\n")[1].split("```")[0]
+    make(project, "up")
+    shown = subprocess.run(
+        ["sh", "-eu", "-c", commands], cwd=project, capture_output=True, text=True, check=True
+    )
+    assert '"items"' in shown.stdout
+    assert '"access_token"' in shown.stdout
+    make(project, "down")
+
+
 def test_generating_again_keeps_data_keys_and_credentials_and_writes_the_files_anew(
     generated: Bake, template: Path
 ) -> None:

@@ -182,6 +182,7 @@ def command_environment(settings: Settings) -> dict[str, str]:
         "APP_SECRET_KEY": settings.secret_key.get_secret_value(),
         "APP_JWT_KEYS_DIR": str(settings.jwt_keys_dir),
         "APP_API_KEY_PREFIX": settings.api_key_prefix,
+        "APP_JWT_ISSUER": settings.jwt_issuer,
         "APP_BCRYPT_ROUNDS": str(settings.bcrypt_rounds),
         "APP_API_KEY_BCRYPT_ROUNDS": str(settings.api_key_bcrypt_rounds),
         "PYTHONDONTWRITEBYTECODE": "1",

@@ -17,19 +17,25 @@ APP = Path(__file__).resolve().parents[1] / "app"
 # Who may open connections and transactions of their own. They work as the owner of the database, name the
 # schema themselves and serve no tenant's request. Everyone else is given a session that is in its tenant.
 OWN_CONNECTIONS = {
+    "cli/citus.py",
+    "core/citus_provisioning.py",
     "core/database.py",
     "core/provisioning.py",
     "fleet/connections.py",
     "operators/service.py",
     "tenants/bootstrap.py",
     "tenants/creation.py",
+    "tenants/export.py",
+    "tenants/imports.py",
     "tenants/isolation_routing.py",
     "tenants/isolation_twins.py",
     "tenants/lifecycle.py",
+    "tenants/move.py",
     "tenants/onboarding.py",
     "tenants/operations.py",
     "tenants/placements.py",
     "tenants/purge.py",
+    "tenants/rebalance.py",
     "tenants/schema.py",
 }
 # Who may name schemas in SQL besides: migrations work on all of them, as the owner.

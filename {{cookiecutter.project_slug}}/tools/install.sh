@@ -59,6 +59,14 @@ python=${PYTHON:-$(find_python)}
   fail "$folder is in the way: it is no virtual environment"
 { mkdir -p "$folder" && [ -w "$folder" ]; } 2>/dev/null ||
   fail "$folder cannot be written by $(id -un); is $PWD yours, and the disk writable?"
+# One at a time: python locks the file, and the lock lasts as long as this shell holds it open.
+exec 9<"$requirements"
+"$python" -c 'import fcntl, sys
+try:
+    fcntl.flock(9, fcntl.LOCK_EX | fcntl.LOCK_NB)
+except BlockingIOError:
+    print("  another installation runs; waiting for it", file=sys.stderr, flush=True)
+    fcntl.flock(9, fcntl.LOCK_EX)'
 
 printf '  packages               '
 { command -v uv >/dev/null 2>&1 && with_uv; } || with_pip ||

@@ -12,8 +12,10 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from sqlalchemy import select
 
+from app.cli.connections import runtime_database
+from app.cli.recording import recorder
 from app.core.context import DEFAULT_PLACEMENT
-from app.core.database import Database, utc_now
+from app.core.database import utc_now
 from app.core.settings import load_settings
 from app.tenants import copying
 from app.tenants.archive import Archive, verify
@@ -38,8 +40,13 @@ def export(
     async def exported() -> Manifest:
         async with export_from(load_settings()) as export_:
             with _progress() as progress:
-                tenant_id = await _id_of(tenant)
-                return await export_.run(tenant_id, to, with_usage=with_usage, progress=progress)
+                return await export_.run(
+                    await _id_of(tenant),
+                    to,
+                    with_usage=with_usage,
+                    record=recorder("tenants:export"),
+                    progress=progress,
+                )
 
     manifest = asyncio.run(exported())
     rows = sum(entry.rows for entry in manifest.members.values())
@@ -66,9 +73,15 @@ def import_(
         async with import_from(load_settings()) as import_:
             with _progress(archive) as progress:
                 if resume:
-                    return await import_.resume(archive, slug=slug, progress=progress)
+                    record = recorder("tenants:resume_import")
+                    return await import_.resume(archive, slug=slug, record=record, progress=progress)
                 return await import_.run(
-                    archive, slug=slug, placement=placement, other_id=other_id, progress=progress
+                    archive,
+                    slug=slug,
+                    placement=placement,
+                    other_id=other_id,
+                    record=recorder("tenants:import", archive=archive.digest),
+                    progress=progress,
                 )
 
     tenant_id = asyncio.run(imported())
@@ -91,12 +104,14 @@ def move(
         async with move_from(load_settings()) as move_:
             tenant_id = await _id_of(tenant)
             if cancel:
-                await move_.cancel(tenant_id)
+                await move_.cancel(tenant_id, record=recorder("tenants:cancel_move"))
                 return None
             with _progress() as progress:
                 if to is None:
-                    return await move_.resume(tenant_id, progress=progress)
-                return await move_.run(tenant_id, to, progress=progress)
+                    record = recorder("tenants:resume_move")
+                    return await move_.resume(tenant_id, record=record, progress=progress)
+                record = recorder("tenants:move", to=to)
+                return await move_.run(tenant_id, to, record=record, progress=progress)
 
     report = asyncio.run(moved())
     if report is None:
@@ -116,7 +131,8 @@ async def export_before_purge(tenant_id: UUID, folder: Path) -> None:
             console.print(f"{tenant_id}: its purge has begun, so there is nothing to export.", soft_wrap=True)
             return
         with _progress() as progress:
-            await export_.run(tenant_id, path, with_usage=True, progress=progress)
+            record = recorder("tenants:export")
+            await export_.run(tenant_id, path, with_usage=True, record=record, progress=progress)
     console.print(f"{path} written. {PRIVATE}", soft_wrap=True)
 
 
@@ -140,7 +156,7 @@ def _progress(archive: Archive | None = None) -> Iterator[copying.Progress]:
 
 
 async def _id_of(slug: str) -> UUID:
-    database = Database(load_settings().database_url.get_secret_value(), pool_size=1)
+    database = runtime_database()
     try:
         async with database.platform() as session:
             tenant_id: UUID | None = await session.scalar(select(Tenant.id).where(Tenant.slug == slug))

@@ -14,15 +14,14 @@ import typer
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.cli.connections import runtime_database
+from app.cli.recording import recorder
 from app.cli.tenant_archives import export_before_purge
 from app.core.context import DEFAULT_PLACEMENT
 from app.core.settings import load_settings
-from app.operators import record_action
 from app.tenants.bootstrap import bootstrap_first_tenant, lifecycle_from, onboarding_from
-from app.tenants.creation import NewTenant, Record, TenantCredentials
+from app.tenants.creation import NewTenant, TenantCredentials
 from app.tenants.errors import TenantNotFound
 from app.tenants.lifecycle import Lifecycle
 from app.tenants.models import Isolation, Plan, Tenant, TenantOperation
@@ -58,7 +57,7 @@ def create(  # noqa: PLR0917  # options of a command, given by name
 
     async def created() -> TenantCredentials:
         async with onboarding_from(load_settings()) as onboarding:
-            return await onboarding.create(new, record=_recorder("tenants:create", slug=new.slug))
+            return await onboarding.create(new, record=recorder("tenants:create", slug=new.slug))
 
     _print(asyncio.run(created()), as_json=as_json)
 
@@ -121,9 +120,7 @@ def resume_onboarding(tenant: Slug, as_json: AsJson = False) -> None:
 
     async def finished() -> TenantCredentials | None:
         async with onboarding_from(load_settings()) as onboarding:
-            return await onboarding.resume(
-                await _id_of(tenant), record=_recorder("tenants:resume_onboarding")
-            )
+            return await onboarding.resume(await _id_of(tenant), record=recorder("tenants:resume_onboarding"))
 
     credentials = asyncio.run(finished())
     if credentials is None:
@@ -138,7 +135,7 @@ def cancel_onboarding(tenant: Slug) -> None:
 
     async def cancel() -> None:
         async with onboarding_from(load_settings()) as onboarding:
-            await onboarding.cancel(await _id_of(tenant), record=_recorder("tenants:cancel_onboarding"))
+            await onboarding.cancel(await _id_of(tenant), record=recorder("tenants:cancel_onboarding"))
 
     asyncio.run(cancel())
     console.print(f"{tenant} is gone.")
@@ -211,19 +208,10 @@ async def _purge(tenant: str | None, *, now: bool, export_to: Path | None) -> bo
         for tenant_id in await purge_.due() if tenant is None else [await _id_of(tenant)]:
             if export_to is not None:
                 await export_before_purge(tenant_id, export_to)
-            remains = await purge_.run(tenant_id, before_grace_ends=now, record=_recorder("tenants:purge"))
+            remains = await purge_.run(tenant_id, before_grace_ends=now, record=recorder("tenants:purge"))
             clean = clean and remains.none
             console.print(f"{tenant_id}: {'nothing is left' if remains.none else f'left: {remains}'}")
     return clean
-
-
-def _recorder(action: str, **details: str) -> Record:
-    """Writes what the command line did into the trail, in the transaction of the change."""
-
-    async def record(session: AsyncSession, tenant_id: UUID) -> None:
-        await record_action(session, action, tenant_id=tenant_id, details=details)
-
-    return record
 
 
 def _change(slug: str, change: Callable[..., Awaitable[object]], action: str, **details: str) -> None:
@@ -231,7 +219,7 @@ def _change(slug: str, change: Callable[..., Awaitable[object]], action: str, **
 
     async def changed() -> None:
         async with lifecycle_from(load_settings()) as (lifecycle, _):
-            await change(lifecycle, tenant_id=await _id_of(slug), record=_recorder(action, **details))
+            await change(lifecycle, tenant_id=await _id_of(slug), record=recorder(action, **details))
 
     asyncio.run(changed())
     show(slug)

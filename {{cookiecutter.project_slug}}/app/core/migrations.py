@@ -64,13 +64,18 @@ def render_sql(
     return re.sub(r"[ \t]+$", "", output.getvalue(), flags=re.MULTILINE).strip()
 
 
-def render_tenant_script(*, versions: Path | None = None) -> str:
-    """The whole tenant tree as SQL for one transaction, which is what `golden.sql` holds.
+def render_in_one_transaction(start: str, end: str, *, versions: Path | None = None) -> str:
+    """A part of the tenant tree as SQL for one transaction.
 
-    In an empty schema an index needs no CONCURRENTLY, and a transaction allows none.
+    In a schema that nobody is served from an index needs no CONCURRENTLY, and a transaction allows none.
     """
-    body = render_sql("tenant", "base", "head", versions=versions)
-    body = _CONCURRENTLY.sub(r"\1", _TRANSACTION_LINES.sub("", body))
+    body = render_sql("tenant", start, end, versions=versions)
+    return _CONCURRENTLY.sub(r"\1", _TRANSACTION_LINES.sub("", body))
+
+
+def render_tenant_script(*, versions: Path | None = None) -> str:
+    """The whole tenant tree as SQL for one transaction, which is what `golden.sql` holds."""
+    body = render_in_one_transaction("base", "head", versions=versions)
     script = ScriptDirectory.from_config(alembic_config("tenant", versions=versions))
     return GOLDEN_HEADER.format(revision=script.get_current_head()) + "\n" + body + "\n"
 

@@ -191,6 +191,14 @@ class Creation:
             await session.flush()
 
 
+async def write_record(connection: AsyncConnection, tenant_id: UUID, record: Record | None) -> None:
+    """Keep what is to be kept, in the caller's transaction; last in it, because writers of a trail queue."""
+    if record is not None:
+        async with AsyncSession(connection, expire_on_commit=False) as session:
+            await record(session, tenant_id)
+            await session.flush()
+
+
 async def claim_slug(connection: AsyncConnection, slug: str) -> None:
     """Two creations of the same slug take turns, so the second sees the first. Raises TenantExists."""
     await connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(slug, 0))))

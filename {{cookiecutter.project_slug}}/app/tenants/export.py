@@ -15,7 +15,7 @@ from app.core.context import DEFAULT_PLACEMENT, tenant_schema
 from app.core.database import utc_now
 from app.core.routing import PLATFORM_SCHEMA
 from app.tenants import manifest
-from app.tenants.archive import ArchiveWriter, Measure, written
+from app.tenants.archive import ArchiveWriter, Measure, refuse_target, written
 from app.tenants.copying import (
     VERSION_TABLE,
     Progress,
@@ -27,7 +27,7 @@ from app.tenants.copying import (
     tables_of,
     unseen,
 )
-from app.tenants.creation import find_tenant
+from app.tenants.creation import Record, find_tenant, write_record
 from app.tenants.errors import CopyFailed, TenantStateConflict
 from app.tenants.manifest import ArchivedTable, ArchivedTenant, Manifest, member_name
 from app.tenants.models import TenantState
@@ -57,16 +57,26 @@ class Export:
             return await exists(placed, tenant_schema(tenant_id))
 
     async def run(
-        self, tenant_id: UUID, path: Path, *, with_usage: bool = False, progress: Progress = unseen
+        self,
+        tenant_id: UUID,
+        path: Path,
+        *,
+        with_usage: bool = False,
+        record: Record | None = None,
+        progress: Progress = unseen,
     ) -> Manifest:
         """Write the archive. It holds the hashes of passwords and keys, so only its owner may read it.
 
-        Usage is left out unless asked for: it can be most of the data, and most uses need none. Raises
+        Usage is left out unless asked for: it can be most of the data, and most uses need none. `record` is
+        written before anything is read. Raises
         TenantNotFound, TenantStateConflict, CopyFailed, and UnwritableArchive.
         """
         tenant = await self._find(tenant_id)
         if not await self.has_data(tenant_id):
             raise TenantStateConflict("It has no data: it is not finished yet, or its purge has begun.")
+        refuse_target(path)
+        async with self._owners.registry.begin() as connection:
+            await write_record(connection, tenant_id, record)
         schema, engine, now = tenant_schema(tenant_id), self._owners.of(tenant.placement), utc_now()
         with written(path, now.timestamp()) as archive:
             async with _snapshot(engine, schema) as placed:

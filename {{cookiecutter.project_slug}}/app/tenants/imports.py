@@ -7,7 +7,7 @@ from uuid import UUID
 
 from redis.asyncio import Redis
 from sqlalchemy import func, select, text, update
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.core.context import DEFAULT_PLACEMENT, tenant_schema
 from app.core.ids import new_id
@@ -16,7 +16,7 @@ from app.core.routing import PLATFORM_SCHEMA
 from app.tenants import copying, operations, revisions
 from app.tenants.archive import Archive
 from app.tenants.copying import Progress, Rows, unseen
-from app.tenants.creation import SLUG_PATTERN, Record, claim_slug, find_tenant
+from app.tenants.creation import SLUG_PATTERN, Record, claim_slug, find_tenant, write_record
 from app.tenants.errors import CopyFailed, InvalidTenant, TenantExists, TenantNotFound, UnusableArchive
 from app.tenants.export import LIMITS_TABLE, USAGE_TABLE
 from app.tenants.lifecycle import announce
@@ -83,10 +83,6 @@ class Import:
             async with connection.begin():
                 await claim_slug(connection, to.slug)
                 revives = await self._register(connection, archive.manifest, to)
-                if record is not None:
-                    async with AsyncSession(connection) as session:
-                        await record(session, to.tenant_id)
-                        await session.flush()
                 operation = await operations.start(
                     connection,
                     to.tenant_id,
@@ -94,11 +90,19 @@ class Import:
                     first_step="rows",
                     parameters={"archive": archive.digest, "revives": revives},
                 )
+                await write_record(connection, to.tenant_id, record)
             await operations.run(connection, operation, self._steps(archive, to, progress))
             await announce(self._redis, connection, to.tenant_id)
         return to.tenant_id
 
-    async def resume(self, archive: Archive, *, slug: str | None = None, progress: Progress = unseen) -> UUID:
+    async def resume(
+        self,
+        archive: Archive,
+        *,
+        slug: str | None = None,
+        record: Record | None = None,
+        progress: Progress = unseen,
+    ) -> UUID:
         """Finish an import that was interrupted, from the same archive.
 
         Raises TenantNotFound, NothingToResume, OperationInProgress, UnusableArchive for another archive.
@@ -110,9 +114,11 @@ class Import:
             raise TenantNotFound(f"no tenant has the slug {slug}")
         async with tenant_locked(self._owners.registry, tenant_id) as connection:
             tenant = await find_tenant(connection, tenant_id)
-            operation = await operations.take_up(connection, tenant_id, OperationKind.IMPORT)
-            if operation.parameters["archive"] != archive.digest:
-                raise UnusableArchive("It is not the one that this import was begun with.")
+            async with connection.begin():
+                operation = await operations.take_up(connection, tenant_id, OperationKind.IMPORT)
+                if operation.parameters["archive"] != archive.digest:
+                    raise UnusableArchive("It is not the one that this import was begun with.")
+                await write_record(connection, tenant_id, record)
             to = Destination(tenant_id, tenant.slug, tenant.placement)
             await operations.run(connection, operation, self._steps(archive, to, progress))
             await announce(self._redis, connection, tenant_id)
@@ -127,6 +133,7 @@ class Import:
             raise UnusableArchive(
                 f"Rows of these shared tables are not imported: {', '.join(sorted(unknown))}."
             )
+        await self._owners.refuse_unready(to.placement)
         schema = tenant_schema(new_id())
         await self._owners.refuse_unready(to.placement)
         async with self._owners.of(to.placement).connect() as placed:

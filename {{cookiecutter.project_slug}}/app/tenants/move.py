@@ -15,14 +15,14 @@ import structlog
 from redis.asyncio import Redis
 from sqlalchemy import Row, func, select, update
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.core.context import DEFAULT_PLACEMENT, tenant_schema
 from app.core.errors import AppError
 from app.core.migrations import head_revision
 from app.tenants import copying, fencing, operations
 from app.tenants.copying import Progress, unseen
-from app.tenants.creation import Record, find_tenant
+from app.tenants.creation import Record, find_tenant, write_record
 from app.tenants.errors import CopyFailed, OperationInProgress, TenantStateConflict
 from app.tenants.lifecycle import LIVING, announce, publish
 from app.tenants.models import Isolation, OperationKind, Tenant, TenantOperation
@@ -66,8 +66,9 @@ class Move:
         self, tenant_id: UUID, target: str, *, record: Record | None = None, progress: Progress = unseen
     ) -> MoveReport:
         """Move the tenant; a failure before the switch is undone. Raises TenantNotFound, InvalidTenant,
-        TenantStateConflict, OperationInProgress, CopyFailed, ClusterNotReady.
+        ClusterNotReady, TenantStateConflict, OperationInProgress, CopyFailed.
         """
+        await self._owners.refuse_unready(target)
         async with (
             self._undone_when_interrupted(tenant_id),
             tenant_locked(self._owners.registry, tenant_id) as connection,
@@ -78,7 +79,9 @@ class Move:
             await announce(self._redis, connection, tenant_id)
             return await self._finish(connection, operation, progress)
 
-    async def resume(self, tenant_id: UUID, *, progress: Progress = unseen) -> MoveReport:
+    async def resume(
+        self, tenant_id: UUID, *, record: Record | None = None, progress: Progress = unseen
+    ) -> MoveReport:
         """Finish a move that was interrupted.
 
         Raises TenantNotFound, NothingToResume, OperationInProgress, TenantStateConflict once it was undone.
@@ -88,11 +91,13 @@ class Move:
             tenant_locked(self._owners.registry, tenant_id) as connection,
         ):
             tenant = await find_tenant(connection, tenant_id)
-            operation = await operations.take_up(connection, tenant_id, OperationKind.MOVE)
-            if tenant.moving_to is None and operation.step not in AFTER_SWITCH:
-                raise TenantStateConflict(
-                    f"It was undone but for what is left on {operation.parameters['target']}: cancel it."
-                )
+            async with connection.begin():
+                operation = await operations.take_up(connection, tenant_id, OperationKind.MOVE)
+                if tenant.moving_to is None and operation.step not in AFTER_SWITCH:
+                    raise TenantStateConflict(
+                        f"It was undone but for what is left on {operation.parameters['target']}: cancel it."
+                    )
+                await write_record(connection, tenant_id, record)
             await announce(self._redis, connection, tenant_id)
             return await self._finish(connection, operation, progress)
 
@@ -103,19 +108,20 @@ class Move:
         """
         async with tenant_locked(self._owners.registry, tenant_id) as connection:
             await find_tenant(connection, tenant_id)
-            operation = await operations.take_up(connection, tenant_id, OperationKind.MOVE)
-            if operation.step in AFTER_SWITCH:
-                raise TenantStateConflict(
-                    f"It lives on {operation.parameters['target']} already; resume to drop the old copy."
-                )
-            await self._undo(connection, operation, record=record)
+            async with connection.begin():
+                operation = await operations.take_up(connection, tenant_id, OperationKind.MOVE)
+                if operation.step in AFTER_SWITCH:
+                    raise TenantStateConflict(
+                        f"It lives on {operation.parameters['target']} already; resume to drop the old copy."
+                    )
+                await write_record(connection, tenant_id, record)
+            await self._undo(connection, operation)
 
     async def _begin(
         self, connection: AsyncConnection, tenant: Row[Any], target: str, record: Record | None
     ) -> OperationRef:
         """Pause the writes, unless something speaks against the move."""
         schema, head = tenant_schema(tenant.id), head_revision("tenant")
-        await self._owners.refuse_unready(target)
         await operations.refuse_beside_unfinished(connection, tenant.id)
         if target == tenant.placement:
             raise TenantStateConflict(f"It lives on {target} already.")
@@ -142,7 +148,7 @@ class Move:
         )
         if paused.rowcount != 1:
             raise TenantStateConflict(f"It is {tenant.state}; that needs {' or '.join(LIVING)}.")
-        await _record(connection, tenant.id, record)
+        await write_record(connection, tenant.id, record)
         return operation
 
     async def _finish(
@@ -186,9 +192,7 @@ class Move:
                     break
             raise
 
-    async def _undo(
-        self, connection: AsyncConnection, operation: OperationRef, *, record: Record | None = None
-    ) -> None:
+    async def _undo(self, connection: AsyncConnection, operation: OperationRef) -> None:
         """Give the rights back and end the pause, then drop the target's half. Safe to repeat.
 
         In this order, because it may be the target that does not answer.
@@ -206,7 +210,6 @@ class Move:
             async with in_schema(self._owners, connection, parameters["target"], schema) as there:
                 await drop_schema(there, schema)
             await operations.cancelled(connection, operation.id)
-            await _record(connection, tenant_id, record)
 
     def _steps(self, operation: OperationRef, report: MoveReport, progress: Progress) -> list[Step]:
         tenant_id, owners = operation.tenant_id, self._owners
@@ -303,10 +306,3 @@ async def _switch(registry: AsyncConnection, tenant_id: UUID, *, source: str, ta
 
 async def _row(registry: AsyncConnection, tenant_id: UUID) -> Row[Any]:
     return (await registry.execute(select(Tenant.__table__).where(Tenant.id == tenant_id))).one()
-
-
-async def _record(connection: AsyncConnection, tenant_id: UUID, record: Record | None) -> None:
-    if record is not None:
-        async with AsyncSession(connection, expire_on_commit=False) as session:
-            await record(session, tenant_id)
-            await session.flush()

@@ -123,9 +123,9 @@ class FleetDatabase:
         raise AssertionError(f"never: {query}")
 
     async def revisions(self, members: list[Member]) -> list[tuple[str | None, str | None]]:
-        """What the registry and the schema say of each."""
+        """What the registry and the schema say of each, at one moment."""
         found = []
-        async with self.connect() as connection:
+        async with self.connect() as connection, connection.transaction(isolation="repeatable_read"):
             for each in members:
                 registry = await connection.fetchval(
                     "SELECT revision FROM platform.tenants WHERE id = $1", each.id

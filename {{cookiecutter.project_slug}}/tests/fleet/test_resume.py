@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from app.fleet.script import RevisionTree
-from tests.fleet.conftest import ADD_COLUMN, BUILD_INDEX, HEAD, FleetDatabase, MakeTree
+from tests.fleet.conftest import ADD_COLUMN, BUILD_INDEX, HEAD, OF_MIGRATOR, FleetDatabase, MakeTree
 
 ROOT = Path(__file__).resolve().parents[2]
 SLOW_COLUMN = ADD_COLUMN.replace("def upgrade():", "def upgrade():\n    op.execute('SELECT pg_sleep(0.01)')")
@@ -58,6 +58,29 @@ async def test_killed_in_the_middle_it_is_finished_by_the_next_run(
     assert report.ok, report.as_json()
     assert 0 < report.totals["migrated"] < 30
     assert set(await database.revisions(members)) == {("x1", "x1")}
+    assert await database.schemas_with_column("color") == {each.schema for each in members}
+
+
+async def test_what_a_killed_run_had_begun_is_rolled_back_soon_and_keeps_nobody_waiting(
+    database: FleetDatabase, make_tree: MakeTree
+) -> None:
+    members = await database.add(4)
+    migrator = start(
+        database,
+        make_tree(
+            ADD_COLUMN.replace("\ndef downgrade", "    op.execute('SELECT pg_sleep(30)')\n\ndef downgrade")
+        ),
+    )
+    try:
+        await database.until(f"SELECT count(*) {OF_MIGRATOR} AND wait_event = 'PgSleep'")
+    finally:
+        migrator.send_signal(signal.SIGKILL)
+        migrator.wait()
+    # The server notices that nobody is there, long before the statement would end.
+    await database.until(f"SELECT count(*) = 0 {OF_MIGRATOR}")
+    assert set(await database.revisions(members)) == {(HEAD, HEAD)}
+    assert await database.schemas_with_column("color") == set()
+    assert (await database.fleet(make_tree(ADD_COLUMN)).apply()).ok
     assert await database.schemas_with_column("color") == {each.schema for each in members}
 
 

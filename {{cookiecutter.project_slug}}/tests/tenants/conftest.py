@@ -7,11 +7,13 @@ import json
 import os
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from uuid import UUID
 
 import pytest
 from fastapi import FastAPI
 from sqlalchemy import text
 
+from app.core.context import DEFAULT_PLACEMENT
 from app.core.database import owner_engine
 from app.core.settings import PlacementSettings, Settings
 from app.main import create_app
@@ -95,6 +97,12 @@ async def clusters(placed_app: FastAPI, placed_settings: Settings) -> AsyncItera
     environment = command_environment(placed_settings) | {"APP_PLACEMENTS": json.dumps({SECOND: urls})}
     async with tenant_maker(placed_app, placed_settings) as make:
         yield Clusters(placed_app, placed_settings, environment, make)
+    # Other tests know nothing of the second cluster, and look at every tenant there is.
+    engine = owner_engine(placed_settings.owner_urls[DEFAULT_PLACEMENT])
+    async with engine.begin() as connection:
+        away = text("DELETE FROM platform.tenants WHERE placement <> :default")
+        await connection.execute(away, {"default": DEFAULT_PLACEMENT})
+    await engine.dispose()
 
 
 async def fill(owner_url: str, schema: str) -> None:
@@ -134,6 +142,16 @@ async def grants(owner_url: str, schema: str) -> list[tuple[str, ...]]:
         rows = [tuple(row) for row in await connection.execute(query, {"schema": schema})]
     await engine.dispose()
     return rows
+
+
+async def trail_of(settings: Settings, tenant_id: UUID) -> list[str]:
+    """What operators and commands did to a tenant, oldest first."""
+    engine = owner_engine(settings.owner_urls[DEFAULT_PLACEMENT])
+    async with engine.connect() as connection:
+        query = text("SELECT action FROM platform.operator_actions WHERE tenant_id = :id ORDER BY sequence")
+        actions = list((await connection.scalars(query, {"id": tenant_id})).all())
+    await engine.dispose()
+    return actions
 
 
 async def traces_on(owner_url: str, schema: str) -> tuple[int, int]:

@@ -41,7 +41,7 @@ from app.tenants.manifest import Manifest
 from app.tenants.models import Isolation
 from tests.cli.test_cli import run as run_command
 from tests.conftest import TestTenant, client_of, command_environment
-from tests.tenants.conftest import SECOND, Clusters, contents, fill, grants, traces_on
+from tests.tenants.conftest import SECOND, Clusters, contents, fill, grants, traces_on, trail_of
 from tests.tenants.test_onboarding import registry_row
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -752,6 +752,8 @@ async def test_the_commands_export_purge_and_import(
     async with client_of(app) as client:
         key = {"X-API-Key": tenant.credentials.api_key}
         assert (await client.get(made.headers["Location"], headers=key)).status_code == 200
+    actions = ["export", "delete", "export", "purge", "import"]
+    assert await trail_of(settings, tenant.id) == [f"tenants:{action}" for action in actions]
     copy = f"t-{uuid.uuid4().hex[:12]}"
     assert "do not work here" in await command("import", str(kept), "--new-id", "--slug", copy)
     assert "no unfinished operation" in await command("import", str(kept), "--slug", copy, "--resume", code=1)

@@ -11,6 +11,9 @@ from app.cli import cli
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 COMMANDS = typer.main.get_command(cli).commands["tenants"].commands  # type: ignore[attr-defined]
 
+# `list` takes nothing, so it is no invocation here; the others are not about one tenant's life.
+TOLD_ELSEWHERE = {"bootstrap", "list", "nodes", "prove-isolation", "rebalance"}
+
 
 def invocations() -> list[list[str]]:
     """What stands between backticks and begins with a command."""
@@ -20,7 +23,7 @@ def invocations() -> list[list[str]]:
 
 
 def test_every_command_is_in_the_docs() -> None:
-    assert {words[0] for words in invocations()} | {"list", "bootstrap"} == set(COMMANDS)
+    assert set(COMMANDS) - {words[0] for words in invocations()} == TOLD_ELSEWHERE
 
 
 @pytest.mark.parametrize("words", invocations(), ids=" ".join)

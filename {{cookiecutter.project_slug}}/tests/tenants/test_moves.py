@@ -32,7 +32,7 @@ from app.tenants.models import Isolation
 from app.tenants.move import MoveReport
 from tests.cli.test_cli import run as run_command
 from tests.conftest import TestTenant
-from tests.tenants.conftest import SECOND, Clusters, contents, fill, grants, traces_on
+from tests.tenants.conftest import SECOND, Clusters, contents, fill, grants, traces_on, trail_of
 from tests.tenants.test_onboarding import registry_row
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -512,4 +512,5 @@ async def test_the_command_moves_and_says_how_long_writes_were_paused(
     assert "give one of" in await command(slug, "--resume", "--cancel", code=2)
     await killed_at(clusters, tenant, DEFAULT_PLACEMENT, "copy", "after")
     assert "takes writes again" in await command(slug, "--cancel")
+    assert await trail_of(clusters.settings, tenant.id) == ["tenants:move", "tenants:cancel_move"]
     assert (await tenant.client.post("/v1/resources", json={"name": "x"})).status_code == 201
