@@ -133,7 +133,6 @@ class Import:
             raise UnusableArchive(
                 f"Rows of these shared tables are not imported: {', '.join(sorted(unknown))}."
             )
-        await self._owners.refuse_unready(to.placement)
         schema = tenant_schema(new_id())
         await self._owners.refuse_unready(to.placement)
         async with self._owners.of(to.placement).connect() as placed:

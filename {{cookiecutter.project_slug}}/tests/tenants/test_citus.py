@@ -574,7 +574,7 @@ async def test_the_command_line_provisions_checks_lists_and_moves(
         assert ("moved from" in moved.stderr) == (number == 0), moved.stderr
     assert await home(citus, settler.schema) == after
     refused = command(
-        environment, "tenants", "rebalance", slug, "--to-node", f"127.0.0.1:{citus.coordinator}"
+        environment, tmp_path, "tenants", "rebalance", slug, "--to-node", f"127.0.0.1:{citus.coordinator}"
     )
     assert refused.returncode == 1
     assert "takes no tenants; known:" in refused.stderr
