@@ -25,12 +25,13 @@ from app.audit import service as audit
 from app.audit.models import AuditLog
 from app.core.citus import ClusterNotReady
 from app.core.citus_provisioning import check_cluster
-from app.core.context import TenantRef
+from app.core.context import TenantRef, tenant_schema
 from app.core.database import Database, TenantDatabases, owner_engine
 from app.core.provisioning import OWNER_ROLE, RUNTIME_ROLE
 from app.core.settings import PlacementSettings, Settings
 from app.main import create_app
-from app.tenants.bootstrap import lifecycle_from, onboarding_from
+from app.tenants.archive import verify
+from app.tenants.bootstrap import export_from, import_from, lifecycle_from, move_from, onboarding_from
 from app.tenants.creation import NewTenant
 from app.tenants.errors import InvalidTenant
 from app.tenants.models import Isolation
@@ -634,6 +635,56 @@ async def test_a_tenant_is_moved_between_workers_while_it_writes_and_loses_no_ro
         mine = "9-" if tenant is neighbour else ("0-", "1-", "2-")
         written = [answer.json()["name"] for answer in made if answer.json()["name"].startswith(mine)]
         assert sorted(names) == sorted(written)
+
+
+async def test_a_tenant_moves_from_a_plain_placement_to_citus_and_back(
+    citus_settings: Settings, citus: CitusCluster, make: MakeTenant
+) -> None:
+    tenant = await make(placement="default")
+    names = [f"r{number}" for number in range(5)]
+    for name in names:
+        assert (await tenant.client.post("/v1/resources", json={"name": name})).status_code == 201
+    for target in ("citus", "default"):
+        async with move_from(citus_settings) as move:
+            await move.run(tenant.id, target)
+        names.append(f"on {target}")
+        assert (await tenant.client.post("/v1/resources", json={"name": names[-1]})).status_code == 201
+        listed = (await tenant.client.get("/v1/resources")).json()["items"]
+        assert [one["name"] for one in listed] == names[::-1]
+        refreshed = await tenant.client.post("/v1/auth/login", json=tenant.login)
+        assert refreshed.status_code == 200
+        assert any((await shards(citus, tenant.schema)).values()) == (target == "citus")
+    assert set((await traces(citus, tenant.schema)).values()) == {(0,) * 5}
+
+
+async def test_a_dedicated_tenant_stays_where_it_can_be_one(
+    citus_settings: Settings, citus: CitusCluster, make: MakeTenant
+) -> None:
+    tenant = await make(placement="default")
+    async with lifecycle_from(citus_settings) as (lifecycle, _), move_from(citus_settings) as move:
+        await lifecycle.isolate(tenant.id, Isolation.DEDICATED)
+        with pytest.raises(InvalidTenant, match="no dedicated tier"):
+            await move.run(tenant.id, CITUS_PLACEMENT)
+    assert (await tenant.client.post("/v1/resources", json={"name": "x"})).status_code == 201
+    assert set((await traces(citus, tenant.schema)).values()) == {(0,) * 5}
+
+
+async def test_an_archive_is_imported_into_citus(
+    citus_settings: Settings, citus: CitusCluster, settler: TestTenant, make: MakeTenant, tmp_path: Path
+) -> None:
+    """From Citus too: the archive is written through the coordinator."""
+    await settler.client.post("/v1/resources", json={"name": "archived", "data": {"a": "ü"}})
+    async with export_from(citus_settings) as export:
+        await export.run(settler.id, tmp_path / "archive.tar.gz")
+    slug = f"t-{uuid.uuid4().hex[:12]}"
+    async with import_from(citus_settings) as import_:
+        archive = verify(tmp_path / "archive.tar.gz")
+        copied = await import_.run(archive, slug=slug, placement=CITUS_PLACEMENT, other_id=True)
+    login = await settler.client.post("/v1/auth/login", json=settler.login | {"tenant": slug})
+    settler.client.headers["Authorization"] = f"Bearer {login.json()['access_token']}"
+    listed = (await settler.client.get("/v1/resources")).json()["items"]
+    assert [(one["name"], one["data"]) for one in listed] == [("archived", {"a": "ü"})]
+    assert await home(citus, tenant_schema(copied))
 
 
 async def test_a_plain_tenant_has_no_node_to_be_moved_to(citus_settings: Settings, make: MakeTenant) -> None:
