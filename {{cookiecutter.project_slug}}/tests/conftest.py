@@ -8,6 +8,7 @@ only database (docs/citus.md).
 
 import os
 import secrets
+import signal
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -40,6 +41,11 @@ hypothesis_settings.register_profile(
     "default", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow]
 )
 hypothesis_settings.load_profile("default")
+
+
+def pytest_configure() -> None:
+    """A run that is told to end takes its servers and their data with it."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

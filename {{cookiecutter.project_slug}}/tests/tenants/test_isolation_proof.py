@@ -70,8 +70,8 @@ async def test_mixed_requests_do_not_leak_through_pgbouncer(
         pooled_url, database_urls.owner, requests=requests, seed=SEED, pooler=Pooler.PGBOUNCER
     )
     assert_proven(report, requests)
-    # Without a role and LOCAL nearly every transaction there meets whatever path another client left.
-    assert report.control_leaks > report.control_observations * 0.2
+    # Far more than directly: each transaction there meets whatever path another client left.
+    assert report.control_leaks > report.control_observations * 0.1
     assert report.control_foreign_rows > 0
 
 
