@@ -262,6 +262,7 @@ def _members(stream: IO[bytes]) -> Iterator[Member]:
         try:
             header = tarfile.TarInfo.frombuf(_exactly(stream, tarfile.BLOCKSIZE), "utf-8", "strict")
         except tarfile.EOFHeaderError:  # type: ignore[attr-defined]  # not in the type stubs
+            _refuse_more(stream)
             return
         except (tarfile.HeaderError, UnicodeDecodeError):
             raise UnusableArchive(_DAMAGED) from None
@@ -276,14 +277,29 @@ def _members(stream: IO[bytes]) -> Iterator[Member]:
         _exactly(stream, -header.size % tarfile.BLOCKSIZE)
 
 
+def _refuse_more(stream: IO[bytes]) -> None:
+    """After the first block of zeros: a second, padding up to a record, and then the end (POSIX, pax).
+
+    Reading up to it is what makes gzip compare its checksum.
+    """
+    rest = _at_most(stream, tarfile.RECORDSIZE + 1)
+    if not tarfile.BLOCKSIZE <= len(rest) <= tarfile.RECORDSIZE or rest.strip(b"\0"):
+        raise UnusableArchive(_DAMAGED)
+
+
 def _exactly(stream: IO[bytes], size: int) -> bytes:
-    try:
-        content = stream.read(size)
-    except (OSError, EOFError, zlib.error):
-        raise UnusableArchive(_DAMAGED) from None
+    content = _at_most(stream, size)
     if len(content) != size:
         raise UnusableArchive(_DAMAGED)
     return content
+
+
+def _at_most(stream: IO[bytes], size: int) -> bytes:
+    """Fewer bytes only at the end."""
+    try:
+        return stream.read(size)
+    except (OSError, EOFError, zlib.error):
+        raise UnusableArchive(_DAMAGED) from None
 
 
 def _manifest_bytes(member: Member) -> bytes:

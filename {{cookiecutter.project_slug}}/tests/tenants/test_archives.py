@@ -556,18 +556,38 @@ def test_members_twice_or_behind_the_manifest_are_refused(archive: Path, tmp_pat
 
 @pytest.mark.parametrize("compressed", [False, True])
 def test_an_archive_that_was_cut_anywhere_is_refused(archive: Path, tmp_path: Path, compressed: bool) -> None:
-    content = archive.read_bytes().rstrip(b"\0") + b"\0" * 1024
+    content = archive.read_bytes().rstrip(b"\0")
+    content += b"\0" * (-len(content) % 512 + 1024)
     if compressed:
         content = gzip.compress(content)
     whole = tmp_path / "whole"
     whole.write_bytes(content)
     assert verify(whole).manifest.tables
-    end = len(content) - (9 if compressed else 1024)
-    for length in (0, 1, 100, 511, 512, 513, *range(end // 9, end, end // 9), end - 600):
+    end = len(content)
+    # The last bytes hold nothing but the end: of the tar, and of gzip with its checksum.
+    for length in (0, 1, 100, 511, 512, 513, *range(end // 9, end, end // 9), *range(end - 1100, end)):
         bad = tmp_path / "cut"
         bad.write_bytes(content[:length])
         with pytest.raises(UnusableArchive):
             verify(bad)
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_nothing_may_stand_behind_the_end(archive: Path, tmp_path: Path, compressed: bool) -> None:
+    content = archive.read_bytes()
+    for number, rest in enumerate((b"x", content, b"\0" * 20_480)):
+        bad = tmp_path / f"more{number}"
+        bad.write_bytes(gzip.compress(content + rest) if compressed else content + rest)
+        with pytest.raises(UnusableArchive):
+            verify(bad)
+
+
+def test_a_wrong_checksum_of_gzip_is_refused(archive: Path, tmp_path: Path) -> None:
+    content = bytearray(gzip.compress(archive.read_bytes()))
+    content[-8] ^= 1
+    (tmp_path / "bad").write_bytes(content)
+    with pytest.raises(UnusableArchive):
+        verify(tmp_path / "bad")
 
 
 def test_damage_is_named_whatever_byte_it_hits(archive: Path, tmp_path: Path) -> None:
