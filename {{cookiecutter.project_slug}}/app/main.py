@@ -21,6 +21,7 @@ from app.core.database import Database, TenantDatabases, UnknownPlacement
 from app.core.logging import configure_logging
 from app.core.openapi import install_openapi
 from app.core.pagination import CursorCodec
+from app.core.pools import ConnectionBudget
 from app.core.problems import install_problem_handlers
 from app.core.redis import make_redis
 from app.core.settings import Settings, load_settings
@@ -110,9 +111,10 @@ def _compose(app: FastAPI, settings: Settings) -> None:
     state.registry = TenantRegistry(state.database, state.redis)
     state.databases = TenantDatabases(
         placements,
-        dedicated=partial(_dedicated_database, settings),
+        dedicated=partial(_dedicated_database, settings, _dedicated_budget(settings)),
         has_changed=state.registry.has_changed,
     )
+    state.registry.on_read(state.databases.retire)
     state.policies = PolicyStore(state.databases)
     state.cursors = CursorCodec(secret_key)
     state.hasher = PasswordHasher(rounds=settings.bcrypt_rounds, workers=settings.password_workers)
@@ -160,24 +162,31 @@ def _compose(app: FastAPI, settings: Settings) -> None:
     state.recorder = UsageRecorder(partial(write_events, state.database))
 
 
-def _database(settings: Settings, url: str, *, pool_size: int | None = None) -> Database:
+def _database(
+    settings: Settings, url: str, *, pool_size: int | None = None, budget: ConnectionBudget | None = None
+) -> Database:
     return Database(
         url,
         pool_size=pool_size or settings.database_pool_size,
+        budget=budget,
         pool_timeout_seconds=settings.database_pool_timeout_seconds,
         statement_timeout_seconds=settings.statement_timeout_seconds,
         pooler=settings.database_pooler,
     )
 
 
-def _dedicated_database(settings: Settings, tenant: TenantRef) -> Database:
+def _dedicated_budget(settings: Settings) -> ConnectionBudget:
+    return ConnectionBudget(settings.dedicated_max_connections, idle_seconds=settings.dedicated_idle_seconds)
+
+
+def _dedicated_database(settings: Settings, budget: ConnectionBudget, tenant: TenantRef) -> Database:
     """A small pool that logs in as the tenant itself. Raises UnknownPlacement."""
     if tenant.placement not in settings.runtime_urls:
         raise UnknownPlacement
     url = tenant_login_url(
         settings.runtime_urls[tenant.placement], tenant.schema, settings.secret_key.get_secret_value()
     )
-    return _database(settings, url, pool_size=settings.dedicated_pool_size)
+    return _database(settings, url, pool_size=settings.dedicated_pool_size, budget=budget)
 
 
 @asynccontextmanager

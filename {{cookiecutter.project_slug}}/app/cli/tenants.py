@@ -210,7 +210,9 @@ async def _purge(tenant: str | None, *, now: bool, export_to: Path | None) -> bo
                 await export_before_purge(tenant_id, export_to)
             remains = await purge_.run(tenant_id, before_grace_ends=now, record=recorder("tenants:purge"))
             clean = clean and remains.none
-            console.print(f"{tenant_id}: {'nothing is left' if remains.none else f'left: {remains}'}")
+            console.print(f"{tenant_id}: {'nothing is left' if remains.none else 'this is left:'}")
+            for finding in remains.findings():
+                console.print(f"  {finding}", soft_wrap=True, highlight=False)
     return clean
 
 

@@ -1,5 +1,6 @@
 """The connection pool, the sessions bound to one tenant or to the platform, and the two model bases."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from sqlalchemy.pool import NullPool
 
 from app.core.context import TenantRef
 from app.core.errors import ServiceUnavailable
+from app.core.pools import BudgetedPool, ConnectionBudget
 from app.core.routing import (
     PLATFORM,
     PLATFORM_SCHEMA,
@@ -42,6 +44,8 @@ COLUMN_TYPES: dict[Any, Any] = {
     list[Any]: JSONB(none_as_null=True),
 }
 IDLE_IN_TRANSACTION_TIMEOUT = "60s"
+# More pools than this are not kept without a connection: what an engine has compiled takes memory.
+MAX_DEDICATED_POOLS: Final = 256
 
 
 class UnknownPlacement(ServiceUnavailable):
@@ -87,17 +91,22 @@ class Database:
         pool_timeout_seconds: float = 10.0,
         statement_timeout_seconds: int = 15,
         pooler: Pooler = Pooler.NONE,
+        budget: ConnectionBudget | None = None,
     ) -> None:
+        """With a `budget` the pool shares its bound with all others that were given it."""
         limits = {
             "statement_timeout": f"{statement_timeout_seconds}s",
             "idle_in_transaction_session_timeout": IDLE_IN_TRANSACTION_TIMEOUT,
         }
         # A pooler's server connection is not this session's to configure, so there they go with each BEGIN.
         session_limits, local_limits = (limits, {}) if pooler is Pooler.NONE else ({}, limits)
+        pooling: dict[str, Any] = (
+            {"max_overflow": 0} if budget is None else {"poolclass": BudgetedPool, "budget": budget}
+        )
         self._engine = create_async_engine(
             async_url(url),
+            **pooling,
             pool_size=pool_size,
-            max_overflow=0,
             pool_timeout=pool_timeout_seconds,
             pool_recycle=1800,
             hide_parameters=True,
@@ -119,6 +128,12 @@ class Database:
     def engine(self) -> AsyncEngine:
         """The engine without a route: it can connect, but any transaction on it is refused."""
         return self._engine
+
+    @property
+    def is_idle(self) -> bool:
+        """True when a pool of a budget holds no connection."""
+        pool = self._engine.pool
+        return isinstance(pool, BudgetedPool) and not pool.open
 
     @asynccontextmanager
     async def tenant(self, schema: str) -> AsyncIterator[AsyncSession]:
@@ -156,7 +171,9 @@ class TenantDatabases:
         self._placements = dict(placements)
         self._has_changed = has_changed
         self._make_dedicated = dedicated
-        self._dedicated: dict[tuple[str, str], Database] = {}
+        # By schema, then by placement.
+        self._dedicated: dict[str, dict[str, Database]] = {}
+        self._closing: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
     async def tenant(self, tenant: TenantRef) -> AsyncIterator[AsyncSession]:
@@ -175,10 +192,28 @@ class TenantDatabases:
                 raise TenantChanged from error
             raise
 
+    def retire(self, schema: str, *, but: str | None) -> None:
+        """Close the pools that log in as a tenant, except for that to the placement `but`.
+
+        What is in use there is closed when it comes back. Nobody waits for that.
+        """
+        pools = self._dedicated.get(schema)
+        if pools is None or pools.keys() == {but}:
+            return
+        for placement in pools.keys() - {but}:
+            task = asyncio.get_running_loop().create_task(pools.pop(placement).close())
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
+        if not pools:
+            del self._dedicated[schema]
+
     async def close(self) -> None:
         """Close every pool."""
-        for database in (*self._placements.values(), *self._dedicated.values()):
+        for database in self._placements.values():
             await database.close()
+        for schema in list(self._dedicated):
+            self.retire(schema, but=None)
+        await asyncio.gather(*self._closing)
 
     def _of(self, tenant: TenantRef) -> Database:
         if not tenant.dedicated:
@@ -186,10 +221,21 @@ class TenantDatabases:
                 return self._placements[tenant.placement]
             except KeyError:
                 raise UnknownPlacement from None
-        key = (tenant.schema, tenant.placement)
-        if key not in self._dedicated:
-            self._dedicated[key] = self._make_dedicated(tenant)
-        return self._dedicated[key]
+        try:
+            return self._dedicated[tenant.schema][tenant.placement]
+        except KeyError:
+            pass
+        database = self._make_dedicated(tenant)
+        if len(self._dedicated) >= MAX_DEDICATED_POOLS:
+            self._drop_idle()
+        self._dedicated.setdefault(tenant.schema, {})[tenant.placement] = database
+        return database
+
+    def _drop_idle(self) -> None:
+        """Whoever has such a pool in hand can still connect with it, within the same budget."""
+        for schema, pools in list(self._dedicated.items()):
+            if all(database.is_idle for database in pools.values()):
+                del self._dedicated[schema]
 
 
 def pooler_arguments(pooler: Pooler, session_settings: Mapping[str, str]) -> dict[str, Any]:

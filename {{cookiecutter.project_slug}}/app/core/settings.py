@@ -120,6 +120,8 @@ class Settings(BaseSettings):
     database_pool_size: Annotated[int, Field(ge=1, le=500)] = 16
     database_pool_timeout_seconds: Annotated[float, Field(gt=0, le=60)] = 10.0
     dedicated_pool_size: Annotated[int, Field(ge=1, le=100)] = 4
+    dedicated_max_connections: Annotated[int, Field(ge=1, le=500)] = 16
+    dedicated_idle_seconds: Annotated[float, Field(gt=0, le=3600)] = 60.0
     owner_pool_size: Annotated[int, Field(ge=1, le=100)] = 4
     statement_timeout_seconds: Annotated[int, Field(ge=1, le=600)] = 15
 

@@ -7,11 +7,11 @@ from typing import Final
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.core.context import TenantRef
+from app.core.context import Principal, TenantRef
 from app.core.errors import AppError, TooManyRequests, send_problem
-from app.gateway.tenant_context import FindsTenants, admit
+from app.gateway.tenant_context import DELETED, FindsTenants, admit
 from app.limits.gcra import BucketState, Verdict
-from app.limits.plans import is_exempt, route_class
+from app.limits.plans import RouteClass, is_exempt, route_class
 from app.limits.service import Decision, RateLimiter
 
 UNKNOWN_ADDRESS: Final = "unknown"
@@ -38,19 +38,21 @@ class RateLimit:
                 admit(scope, state["tenant"])
             await self._app(scope, receive, send)
             return
+        tenant, charged_class = state["tenant"], route_class(scope["method"], scope["path"])
         try:
             decision = await self._limiter.check(
-                tenant=state["tenant"],
+                # Of a purged tenant nothing is kept, a count of its requests neither: the address is charged.
+                tenant=None if _is_purged(tenant) else tenant,
                 principal=state["principal"],
                 operator=state["operator"],
                 address=client_address(scope, self._trusted_proxies),
-                route_class=route_class(scope["method"], scope["path"]),
+                route_class=charged_class,
             )
         except AppError as error:
             await send_problem(scope, receive, send, error)
             return
-        if state["tenant"] is not None:
-            admit(scope, await self._current(state["tenant"], decision))
+        if tenant is not None:
+            admit(scope, await self._current(tenant, state["principal"], charged_class, decision))
         headers = {} if decision.verdict is None else limit_headers(decision.verdict)
         if not decision.allowed and decision.verdict is not None:
             seconds = max(1, math.ceil(decision.verdict.retry_after_us / 1_000_000))
@@ -67,9 +69,23 @@ class RateLimit:
 
         await self._app(scope, receive, send_with_limits)
 
-    async def _current(self, tenant: TenantRef, decision: Decision) -> TenantRef | None:
+    async def _current(
+        self, tenant: TenantRef, principal: Principal, charged_class: RouteClass, decision: Decision
+    ) -> TenantRef | None:
         """The charge's round trip brought the tenant's epoch, so a change acts on this very request."""
-        return await self._registry.confirm(tenant, decision.epoch) if decision.confirms else tenant
+        if _is_purged(tenant):
+            # It may have been imported again; Redis knows nothing of it to compare with.
+            return await self._registry.confirm(tenant, None) if decision.allowed else tenant
+        if not decision.confirms:
+            return tenant
+        current = await self._registry.confirm(tenant, decision.epoch)
+        if _is_purged(current):
+            await self._limiter.forget(tenant, principal, charged_class)
+        return current
+
+
+def _is_purged(tenant: TenantRef | None) -> bool:
+    return tenant is not None and tenant.state == DELETED
 
 
 def limit_headers(verdict: Verdict) -> Mapping[str, str]:

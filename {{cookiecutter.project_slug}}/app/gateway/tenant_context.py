@@ -12,6 +12,7 @@ from app.tenants import TenantMoving, TenantSuspended
 
 ACTIVE: Final = "active"
 SUSPENDED: Final = "suspended"
+DELETED: Final = "deleted"
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 

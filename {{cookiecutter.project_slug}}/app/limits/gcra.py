@@ -89,6 +89,10 @@ class RedisGCRA:
             self._flush = asyncio.create_task(self._send())
         return await future
 
+    async def forget(self, buckets: Sequence[Bucket]) -> None:
+        """As if nothing had ever been charged to the buckets. Raises RedisError."""
+        await self._redis.delete(*(bucket.key for bucket in buckets))
+
     async def _send(self) -> None:
         # Everything that asks before this task runs is in the same batch.
         batch, self._waiting, self._flush = self._waiting, [], None

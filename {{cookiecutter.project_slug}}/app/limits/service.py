@@ -41,6 +41,8 @@ TIMEOUT_SECONDS: Final = 0.25
 RETRY_SECONDS: Final = 1.0
 OVERRIDE_TTL_SECONDS: Final = 5.0
 DENIED_ENTRIES: Final = 20_000
+# A refusal may hold for an hour; Redis, which may have forgotten it, is asked again after this long.
+DENIED_TTL_SECONDS: Final = 60.0
 
 log = structlog.get_logger(__name__)
 
@@ -117,7 +119,9 @@ class RateLimiter:
         self._outage_mode = outage_mode
         self._timeout = timeout
         self._local = LocalGCRA()
-        self._denied: TTLCache[tuple[str, ...], tuple[float, Verdict]] = TTLCache(DENIED_ENTRIES, 60)
+        self._denied: TTLCache[tuple[str, ...], tuple[float, Verdict]] = TTLCache(
+            DENIED_ENTRIES, DENIED_TTL_SECONDS
+        )
         self._retry_at = 0.0
         self.outages = 0
 
@@ -147,6 +151,16 @@ class RateLimiter:
         if not verdict.allowed:
             self._remember_denial(buckets, verdict)
         return Decision(verdict.allowed, verdict, verdict.epoch, confirms=epoch_of is not None)
+
+    async def forget(self, tenant: TenantRef, principal: Principal, route_class: RouteClass) -> None:
+        """Take back a charge, because its tenant turned out to be purged and nothing of it is to be left."""
+        buckets = await self._buckets(tenant, principal, "", route_class)
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._gcra.forget(buckets)
+        except (RedisError, OSError, TimeoutError) as error:
+            # They expire by themselves within the limits' window.
+            log.warning("charge_not_forgotten", error=type(error).__name__)
 
     async def _buckets(
         self, tenant: TenantRef | None, principal: Principal | None, address: str, route_class: RouteClass
@@ -206,13 +220,16 @@ class RateLimiter:
         entry = self._denied.get(_identity(buckets))
         if entry is None:
             return None
-        until, verdict = entry
-        left = until - time.monotonic()
-        return replace(verdict, retry_after_us=int(left * 1_000_000)) if left > 0 else None
+        since, verdict = entry
+        passed = int((time.monotonic() - since) * 1_000_000)
+        if passed >= verdict.retry_after_us:
+            return None
+        states = tuple(replace(one, reset_us=max(0, one.reset_us - passed)) for one in verdict.states)
+        return replace(verdict, retry_after_us=verdict.retry_after_us - passed, states=states)
 
     def _remember_denial(self, buckets: Sequence[Bucket], verdict: Verdict) -> None:
-        until = time.monotonic() + min(verdict.retry_after_us / 1_000_000, 60)
-        self._denied[_identity(buckets)] = (until, verdict)
+        """For as long as it holds, or until Redis is asked again."""
+        self._denied[_identity(buckets)] = (time.monotonic(), verdict)
 
 
 def _digest(address: str) -> str:

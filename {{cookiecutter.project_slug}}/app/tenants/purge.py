@@ -9,22 +9,23 @@ from uuid import UUID
 from redis.asyncio import Redis
 from sqlalchemy import Row, and_, delete, func, or_, select, text, update
 from sqlalchemy import exists as exists_row
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.core.context import DEFAULT_PLACEMENT, tenant_schema
 from app.core.database import utc_now
 from app.core.routing import PLATFORM_SCHEMA
 from app.tenants import operations
-from app.tenants.creation import Record, find_tenant
+from app.tenants.creation import Record, find_tenant, write_record
 from app.tenants.errors import TenantStateConflict
 from app.tenants.fencing import await_writers
 from app.tenants.models import OperationKind, Tenant, TenantOperation, TenantState
 from app.tenants.operations import OperationRef, Step, tenant_locked
 from app.tenants.placements import OwnerDatabases
-from app.tenants.schema import drop_schema, exists
+from app.tenants.schema import drop_schema, exists, refuse_logins
 
 # What is kept of a purged tenant: that it was, and what operators did to it.
 KEPT_TABLES: Final = frozenset({"tenants", "operator_actions"})
+CLOSE: Final = "close"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +34,39 @@ class Remains:
 
     schemas: int
     roles: int
+    sessions: int
     rows: Mapping[str, int]
     cache_keys: int
 
     @property
     def none(self) -> bool:
-        return not (self.schemas or self.roles or any(self.rows.values()) or self.cache_keys)
+        return not self.findings()
+
+    def findings(self) -> list[str]:
+        """What is left in words, each with what to do about it."""
+        counted = [
+            (self.schemas, "schema", "look into the server's log for what held it, then purge again"),
+            (
+                self.roles,
+                "role",
+                "it has rights in another database of that server: DROP OWNED BY it there, then purge again",
+            ),
+            (
+                self.sessions,
+                "session in PostgreSQL that is logged in as the tenant",
+                "end it with pg_terminate_backend, then purge again",
+            ),
+            *(
+                (rows, f"row in {PLATFORM_SCHEMA}.{table}", "purge again, when what wrote it has ended")
+                for table, rows in self.rows.items()
+            ),
+            (
+                self.cache_keys,
+                "key in Redis",
+                "purge again; if it returns, a process still serves the tenant: restart that",
+            ),
+        ]
+        return [f"{count} × {what} ({advice})" for count, what, advice in counted if count]
 
 
 class Purge:
@@ -66,7 +94,8 @@ class Purge:
         """Delete schema, role, rows and cached keys; resumes where it was interrupted.
 
         Returns what a search finds afterwards, which should be nothing. Only the registry row stays, without
-        a name and with its slug given back. Raises TenantNotFound, TenantStateConflict, OperationInProgress.
+        a name and with its slug given back. Of a tenant that was purged it deletes what has come back since.
+        Raises TenantNotFound, TenantStateConflict, OperationInProgress, SchemaChangeFailed.
         """
         async with tenant_locked(self._owners.registry, tenant_id) as connection:
             tenant = await find_tenant(connection, tenant_id)
@@ -75,6 +104,8 @@ class Purge:
                     connection, tenant, before_grace_ends=before_grace_ends, record=record
                 )
                 await operations.run(connection, operation, self._steps(tenant))
+            else:
+                await self._repeat(connection, tenant)
             async with connection.begin():
                 await connection.execute(
                     delete(TenantOperation).where(TenantOperation.tenant_id == tenant_id)
@@ -83,20 +114,22 @@ class Purge:
 
     async def remains(self, tenant_id: UUID, placement: str) -> Remains:
         """Search the databases and Redis for anything that belongs to a tenant, but its registry row."""
-        schema, schemas, roles = tenant_schema(tenant_id), 0, 0
+        schema, schemas, roles, sessions = tenant_schema(tenant_id), 0, 0, 0
         for name in {DEFAULT_PLACEMENT, placement}:
             engine = self._owners.registry if name == DEFAULT_PLACEMENT else self._owners.of(name)
             async with engine.connect() as placed:
                 schemas += int(await exists(placed, schema))
                 query = text("SELECT count(*) FROM pg_roles WHERE rolname = :name")
                 roles += int(await placed.scalar(query, {"name": schema}) or 0)
+                query = text("SELECT count(*) FROM pg_stat_activity WHERE usename = :name")
+                sessions += int(await placed.scalar(query, {"name": schema}) or 0)
         async with self._owners.registry.connect() as connection:
             rows = {
                 table: await _count(connection, table, tenant_id)
                 for table in await _tables_with_tenants(connection)
             }
         keys = [key async for key in self._keys(tenant_id)]
-        return Remains(schemas, roles, rows, len(keys))
+        return Remains(schemas, roles, sessions, rows, len(keys))
 
     async def _begin(
         self, connection: AsyncConnection, tenant: Row[Any], *, before_grace_ends: bool, record: Record | None
@@ -106,27 +139,44 @@ class Purge:
             if operation is not None and operation.kind != OperationKind.PURGE:
                 raise TenantStateConflict(f"Its {operation.kind} is unfinished; resume or cancel that first.")
             if operation is not None:
+                operation = await operations.take_up(connection, tenant.id, OperationKind.PURGE)
+                await write_record(connection, tenant.id, record)
                 return operation
             if tenant.state != TenantState.DELETING:
                 raise TenantStateConflict("Delete it first; its data is then kept for the grace.")
             if not before_grace_ends and (tenant.purge_after is None or tenant.purge_after > utc_now()):
                 raise TenantStateConflict(f"Its grace ends at {tenant.purge_after}.")
-            if record is not None:
-                async with AsyncSession(connection) as session:
-                    await record(session, tenant.id)
-                    await session.flush()
-            return await operations.start(
-                connection, tenant.id, OperationKind.PURGE, first_step="schema", parameters={}
+            operation = await operations.start(
+                connection, tenant.id, OperationKind.PURGE, first_step="logins", parameters={}
             )
+            await write_record(connection, tenant.id, record)
+            return operation
+
+    async def _repeat(self, connection: AsyncConnection, tenant: Row[Any]) -> None:
+        """Every step but the one that closes the tenant, which is closed."""
+        for step in self._steps(tenant):
+            if step.name != CLOSE:
+                async with connection.begin():
+                    await step.run(connection)
 
     def _steps(self, tenant: Row[Any]) -> list[Step]:
         return [
+            Step("logins", partial(self._refuse_logins, tenant)),
             Step("schema", partial(self._drop, tenant)),
             Step("rows", partial(_delete_rows, tenant.id)),
-            Step("close", partial(_leave_trace, tenant.id)),
+            Step(CLOSE, partial(_leave_trace, tenant.id)),
             Step("cache", partial(self._forget, tenant.id)),
             Step("sweep", partial(_sweep, tenant.id)),
         ]
+
+    async def _refuse_logins(self, tenant: Row[Any], registry: AsyncConnection) -> None:
+        """Committed before the sessions are ended, so that none begins again meanwhile."""
+        schema = tenant_schema(tenant.id)
+        if tenant.placement != DEFAULT_PLACEMENT:
+            async with self._owners.of(tenant.placement).begin() as placed:
+                await refuse_logins(placed, schema)
+        else:
+            await refuse_logins(registry, schema)
 
     async def _drop(self, tenant: Row[Any], registry: AsyncConnection) -> None:
         schema = tenant_schema(tenant.id)

@@ -1,6 +1,6 @@
 """Answers which tenant an id or a slug names, from memory for a few seconds at a time."""
 
-from typing import Final
+from typing import Final, Protocol
 from uuid import UUID
 
 import structlog
@@ -21,6 +21,12 @@ MAX_ENTRIES: Final = 20_000
 log = structlog.get_logger(__name__)
 
 
+class HearsOfReads(Protocol):
+    """Told what the registry says of a tenant: the placement where it logs in itself, if it does."""
+
+    def __call__(self, schema: str, *, but: str | None) -> None: ...
+
+
 class TenantRegistry:
     """Unknown ids are remembered too, so that a guesser costs one query per guess and interval."""
 
@@ -28,6 +34,11 @@ class TenantRegistry:
         self._database = database
         self._redis = redis
         self._by_id = SingleFlightCache(self._load_by_id, ttl_seconds=ttl_seconds, size=MAX_ENTRIES)
+        self._hear: HearsOfReads | None = None
+
+    def on_read(self, hear: HearsOfReads) -> None:
+        """Tell one listener of every tenant that is read."""
+        self._hear = hear
 
     async def get(self, tenant_id: UUID) -> TenantRef | None:
         """The tenant in whatever state it is, or None."""
@@ -50,12 +61,15 @@ class TenantRegistry:
     async def confirm(self, tenant: TenantRef, seen_epoch: int | None) -> TenantRef | None:
         """The tenant as it is now, unless `seen_epoch`, which Redis holds, says that our copy is the newest.
 
-        What Redis does not know, or knows from before a failed publication, it is told.
+        What Redis does not know, or knows from before a failed publication, it is told; but nothing of a
+        tenant that was purged, of which nothing is to be left.
         """
         if seen_epoch == tenant.epoch:
             return tenant
         current = await self.read(tenant.id)
-        if current is not None and (seen_epoch is None or seen_epoch < current.epoch):
+        if current is None or current.state == TenantState.DELETED:
+            return current
+        if seen_epoch is None or seen_epoch < current.epoch:
             try:
                 await publish_epoch(self._redis, current.id, current.epoch)
             except (RedisError, OSError) as error:
@@ -68,7 +82,10 @@ class TenantRegistry:
         return current is None or current.epoch != tenant.epoch
 
     async def _load_by_id(self, tenant_id: UUID) -> TenantRef | None:
-        return await self._load(Tenant.id == tenant_id)
+        tenant = await self._load(Tenant.id == tenant_id)
+        if tenant is None and self._hear is not None:
+            self._hear(tenant_schema(tenant_id), but=None)
+        return tenant
 
     async def _load(self, criterion: ColumnElement[bool]) -> TenantRef | None:
         columns = (
@@ -79,6 +96,9 @@ class TenantRegistry:
             row = (await session.execute(select(*columns).where(criterion))).one_or_none()
         if row is None:
             return None
+        dedicated = row.isolation == Isolation.DEDICATED and row.state != TenantState.DELETED
+        if self._hear is not None:
+            self._hear(tenant_schema(row.id), but=row.placement if dedicated else None)
         return TenantRef(
             id=row.id,
             slug=row.slug,
@@ -86,7 +106,7 @@ class TenantRegistry:
             plan=row.plan,
             state=row.state,
             placement=row.placement,
-            dedicated=row.isolation == Isolation.DEDICATED,
+            dedicated=dedicated,
             epoch=row.epoch,
             moving=row.moving_to is not None,
         )

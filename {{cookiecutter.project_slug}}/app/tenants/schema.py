@@ -4,7 +4,7 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 import asyncpg
 from sqlalchemy import text
@@ -19,6 +19,8 @@ from app.core.routing import SCHEMA_PATTERN, RoutingError
 from app.tenants.errors import InvalidTenant, SchemaChangeFailed
 from app.tenants.isolation import tenant_login_password
 from app.tenants.placements import OwnerDatabases
+
+END_MILLISECONDS: Final = 5_000
 
 
 async def create_schema(connection: AsyncConnection, schema: str, *, tables: str | None = None) -> None:
@@ -52,8 +54,12 @@ async def create_schema(connection: AsyncConnection, schema: str, *, tables: str
 
 
 async def drop_schema(connection: AsyncConnection, schema: str) -> None:
-    """Schema, tables, rows and role, as far as they exist."""
+    """Schema, tables, rows and role, as far as they exist, after the sessions of the role.
+
+    Raises SchemaChangeFailed.
+    """
     _refuse_foreign(schema)
+    await end_sessions(connection, schema)
     database = await _quoted_database(connection)
     # A role that has rights elsewhere (in another database of the same cluster) is left standing.
     await send_script(
@@ -69,6 +75,65 @@ async def drop_schema(connection: AsyncConnection, schema: str) -> None:
         EXCEPTION WHEN undefined_object OR dependent_objects_still_exist THEN NULL;
         END $$;
         """,
+    )
+
+
+async def refuse_logins(connection: AsyncConnection, schema: str) -> None:
+    """Let nobody log in as a tenant any more, from the commit on. Safe to repeat.
+
+    Does nothing on Citus, where none but the cluster itself can.
+    """
+    _refuse_foreign(schema)
+    if await is_citus(connection):
+        return
+    await send_script(
+        connection,
+        f"""
+        DO $$ BEGIN ALTER ROLE {schema} NOLOGIN PASSWORD NULL;
+        EXCEPTION WHEN undefined_object THEN NULL;
+        END $$;
+        """,
+    )
+
+
+async def end_sessions(connection: AsyncConnection, schema: str) -> None:
+    """End every session in this database that is logged in as a tenant, with its transaction.
+
+    A role that is dropped takes none of them along. Raises SchemaChangeFailed.
+    """
+    _refuse_foreign(schema)
+    if not (begun := await _count_sessions(connection, schema)):
+        return
+    # Who has a role's rights may end its sessions. Creating the role gave us the right to have them, no more.
+    try:
+        await send_script(
+            connection,
+            f"""
+            GRANT {schema} TO CURRENT_USER;
+            SELECT pg_terminate_backend(pid, {END_MILLISECONDS}) FROM pg_stat_activity
+                WHERE usename = '{schema}' AND datname = current_database();
+            REVOKE {schema} FROM CURRENT_USER;
+            """,  # noqa: S608  # The name was checked.
+        )
+    except SchemaChangeFailed as error:
+        raise SchemaChangeFailed(_unended(begun, schema, error.detail)) from error
+    if left := await _count_sessions(connection, schema):
+        raise SchemaChangeFailed(_unended(left, schema, f"not within {END_MILLISECONDS // 1000} s"))
+
+
+async def _count_sessions(connection: AsyncConnection, schema: str) -> int:
+    # A transaction would see what it saw the first time.
+    await connection.execute(text("SELECT pg_stat_clear_snapshot()"))
+    query = text(
+        "SELECT count(*) FROM pg_stat_activity WHERE usename = :schema AND datname = current_database()"
+    )
+    return int(await connection.scalar(query, {"schema": schema}) or 0)
+
+
+def _unended(count: int, schema: str, reason: str | None) -> str:
+    return (
+        f"{count} of its sessions could not be ended: {reason}. As a superuser call pg_terminate_backend for"
+        f" those that pg_stat_activity shows with usename {schema}, then run this again."
     )
 
 

@@ -9,10 +9,12 @@ import sys
 import uuid
 from pathlib import Path
 
+import asyncpg
 import httpx
 import pytest
 from sqlalchemy import make_url
 
+from app.core.redis import make_redis
 from app.core.settings import Settings
 from app.embedded.files import locked
 from app.embedded.ports import free_port
@@ -69,6 +71,31 @@ async def test_a_tenant_made_on_the_command_line_can_log_in(
     assert reset.returncode == 0, reset.stderr
     body["password"] = reset.stdout.strip()
     assert (await client.post("/v1/auth/login", json=body)).status_code == 200
+
+
+async def test_what_a_purge_leaves_is_said_in_words_and_a_repeated_purge_deletes_it(
+    environment: dict[str, str],
+    settings: Settings,
+    database_urls: DatabaseURLs,
+    tenant: TestTenant,
+    tmp_path: Path,
+) -> None:
+    superuser = await asyncpg.connect(database_urls.superuser)
+    await superuser.execute(f"GRANT CONNECT ON DATABASE postgres TO {tenant.schema}")
+    slug, purged = tenant.login["tenant"], ("tenants", "purge", f"deleted-{tenant.id.hex}", "--now", "--yes")
+    assert run("tenants", "delete", slug, cwd=tmp_path, **environment).returncode == 0
+    left = run("tenants", "purge", slug, "--now", "--yes", cwd=tmp_path, **environment)
+    assert left.returncode == 1
+    assert "this is left:\n  1 × role (it has rights in another database of that server" in left.stderr
+    assert "Remains" not in left.stderr
+    await superuser.execute(f"REVOKE CONNECT ON DATABASE postgres FROM {tenant.schema}")
+    await superuser.close()
+    redis = make_redis(settings.redis_url.get_secret_value())
+    await redis.set(f"epoch:{{{tenant.id.hex}}}", 9)
+    again = run(*purged, cwd=tmp_path, **environment)
+    assert (again.returncode, again.stderr) == (0, f"{tenant.id}: nothing is left\n")
+    assert not [key async for key in redis.scan_iter(match=f"*{tenant.id.hex}*")]
+    await redis.aclose()
 
 
 async def test_a_tenant_is_suspended_changed_deleted_and_purged_on_the_command_line(

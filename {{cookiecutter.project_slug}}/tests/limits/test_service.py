@@ -115,6 +115,27 @@ async def test_a_denial_is_remembered_without_asking_redis(
     assert again.verdict.retry_after_us <= first.verdict.retry_after_us
 
 
+async def test_a_denial_tells_the_time_that_is_really_left(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when it is longer than a denial is remembered, and also of the buckets."""
+    hourly = Limit(1, window_seconds=3600)
+    limits, who = limiter(redis, limits=Limits(hourly, hourly, hourly, hourly)), caller()
+    await limits.check(**who)
+    first = (await limits.check(**who)).verdict
+    now = time.monotonic()
+    monkeypatch.setattr(service.time, "monotonic", lambda: now + 50)
+    again = (await limits.check(**who)).verdict
+    assert first is not None
+    assert again is not None
+    for before, after in (
+        (first.retry_after_us, again.retry_after_us),
+        (first.states[0].reset_us, again.states[0].reset_us),
+    ):
+        assert 49_000_000 <= before - after <= 51_000_000
+        assert after > 3_500_000_000
+
+
 async def test_a_raised_limit_acts_at_once_even_on_the_denied(redis: Redis) -> None:
     limits, who = limiter(redis, limits=Limits.per_minute(1)), caller()
     await limits.check(**who)

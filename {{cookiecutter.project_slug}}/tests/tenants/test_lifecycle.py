@@ -9,14 +9,18 @@ import pytest
 from fastapi import FastAPI
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.core.context import TenantRef
 from app.core.database import owner_engine
 from app.core.settings import Settings
+from app.limits import service as limits
+from app.limits.gcra import Limit
 from app.main import create_app
 from app.tenants.bootstrap import lifecycle_from
 from app.tenants.errors import TenantNotFound, TenantStateConflict
 from app.tenants.models import Isolation, Plan
+from app.tenants.operations import Step
 from app.tenants.schema import exists
 from tests.conftest import DatabaseURLs, MakeTenant, TestTenant, client_of
 
@@ -188,7 +192,87 @@ async def test_a_purged_tenant_leaves_nothing_and_its_slug_is_free_again(
     assert tuple(row) == ("deleted", f"deleted-{tenant.id.hex}", "deleted")
 
 
-@pytest.mark.parametrize("step", ["schema", "rows", "close", "cache", "sweep"])
+async def test_a_request_after_the_purge_is_refused_at_once_and_brings_nothing_back(
+    app: FastAPI, settings: Settings, tenant: TestTenant
+) -> None:
+    """The process remembers the tenant as it was, and the access token is valid for minutes yet."""
+    assert (await tenant.client.get("/v1/resources")).status_code == 200
+    async with lifecycle_from(settings) as (lifecycle, purge):
+        await lifecycle.schedule_deletion(tenant.id)
+        assert (await purge.run(tenant.id, before_grace_ends=True)).none
+        for _ in range(3):
+            assert (await tenant.client.get("/v1/resources")).status_code == 401
+            left = [key async for key in app.state.redis.scan_iter(match=f"*{tenant.id.hex}*")]
+            assert left == []
+            assert (await purge.remains(tenant.id, "default")).none
+
+
+async def test_requests_of_a_purged_tenant_are_charged_to_the_address_they_come_from(
+    app: FastAPI, settings: Settings, tenant: TestTenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (await tenant.client.get("/v1/resources")).status_code == 200
+    async with lifecycle_from(settings) as (lifecycle, purge):
+        await lifecycle.schedule_deletion(tenant.id)
+        await purge.run(tenant.id, before_grace_ends=True)
+    monkeypatch.setattr(limits, "ADDRESS_LIMIT", Limit(3))
+    codes = [(await tenant.client.get("/v1/resources")).status_code for _ in range(5)]
+    assert codes == [401] * 4 + [429], "the first was one of a tenant that the process thought alive"
+
+
+async def test_a_purged_tenant_that_is_imported_again_is_served_on_its_next_request(
+    app: FastAPI, settings: Settings, tenant: TestTenant, database_urls: DatabaseURLs
+) -> None:
+    engine = owner_engine(database_urls.owner)
+    change = text("UPDATE platform.tenants SET state = :state, epoch = epoch + 1 WHERE id = :id")
+    for state, code in (("deleted", 401), ("deleted", 401), ("active", 200)):
+        async with engine.begin() as connection:
+            await connection.execute(change, {"state": state, "id": tenant.id})
+        await app.state.redis.delete(f"epoch:{{{tenant.id.hex}}}")
+        assert (await tenant.client.get("/v1/resources")).status_code == code
+    await engine.dispose()
+
+
+async def test_a_purge_that_is_repeated_deletes_what_came_back(
+    app: FastAPI, settings: Settings, tenant: TestTenant
+) -> None:
+    async with lifecycle_from(settings) as (lifecycle, purge):
+        await lifecycle.schedule_deletion(tenant.id)
+        await purge.run(tenant.id, before_grace_ends=True)
+        await app.state.redis.set(f"epoch:{{{tenant.id.hex}}}", 9)
+        assert not (await purge.remains(tenant.id, "default")).none
+        assert (await purge.run(tenant.id, before_grace_ends=True)).none
+
+
+async def test_a_purge_that_is_resumed_counts_the_attempt_and_forgets_the_failure(
+    settings: Settings, tenant: TestTenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[str, int, str | None]] = []
+
+    async def look_and_die(connection: AsyncConnection) -> None:
+        query = text(
+            "SELECT state, attempts, error FROM platform.tenant_operations"
+            " WHERE tenant_id = :id AND kind = 'purge'"
+        )
+        seen.append(tuple((await connection.execute(query, {"id": tenant.id})).one()))  # type: ignore[arg-type]
+        raise TenantStateConflict("broken off")
+
+    async with lifecycle_from(settings) as (lifecycle, purge):
+        await lifecycle.schedule_deletion(tenant.id)
+        original = purge._steps
+        monkeypatch.setattr(
+            purge,
+            "_steps",
+            lambda row: [
+                Step(one.name, look_and_die) if one.name == "rows" else one for one in original(row)
+            ],
+        )
+        for _ in range(3):
+            with pytest.raises(TenantStateConflict, match="broken off"):
+                await purge.run(tenant.id, before_grace_ends=True)
+    assert seen == [("running", 1, None), ("running", 2, None), ("running", 3, None)]
+
+
+@pytest.mark.parametrize("step", ["logins", "schema", "rows", "close", "cache", "sweep"])
 async def test_a_purge_that_fails_at_any_step_is_finished_by_the_next(
     settings: Settings, tenant: TestTenant, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
