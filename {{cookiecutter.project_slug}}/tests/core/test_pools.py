@@ -1,4 +1,4 @@
-"""Pools of one budget hold no more than it allows, take turns, and lose no place whatever becomes of a caller."""
+"""Pools of one budget hold no more than it allows, take turns, and lose no place whoever gives up."""
 
 import asyncio
 import random
