@@ -21,7 +21,7 @@ from app.tenants.fencing import await_writers
 from app.tenants.models import OperationKind, Tenant, TenantOperation, TenantState
 from app.tenants.operations import OperationRef, Step, tenant_locked
 from app.tenants.placements import OwnerDatabases
-from app.tenants.schema import drop_schema, exists, refuse_logins
+from app.tenants.schema import drop_schema, end_sessions, exists, refuse_logins
 
 # What is kept of a purged tenant: that it was, and what operators did to it.
 KEPT_TABLES: Final = frozenset({"tenants", "operator_actions"})
@@ -182,7 +182,9 @@ class Purge:
         schema = tenant_schema(tenant.id)
         if tenant.placement != DEFAULT_PLACEMENT:
             async with self._owners.of(tenant.placement).begin() as placed:
+                await end_sessions(placed, schema)
                 await drop_schema(placed, schema)
+        await end_sessions(registry, schema)
         await drop_schema(registry, schema)
 
     async def _forget(self, tenant_id: UUID, _registry: AsyncConnection) -> None:

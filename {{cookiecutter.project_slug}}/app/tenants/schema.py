@@ -54,12 +54,8 @@ async def create_schema(connection: AsyncConnection, schema: str, *, tables: str
 
 
 async def drop_schema(connection: AsyncConnection, schema: str) -> None:
-    """Schema, tables, rows and role, as far as they exist, after the sessions of the role.
-
-    Raises SchemaChangeFailed.
-    """
+    """Schema, tables, rows and role, as far as they exist."""
     _refuse_foreign(schema)
-    await end_sessions(connection, schema)
     database = await _quoted_database(connection)
     # A role that has rights elsewhere (in another database of the same cluster) is left standing.
     await send_script(
@@ -99,7 +95,8 @@ async def refuse_logins(connection: AsyncConnection, schema: str) -> None:
 async def end_sessions(connection: AsyncConnection, schema: str) -> None:
     """End every session in this database that is logged in as a tenant, with its transaction.
 
-    A role that is dropped takes none of them along. Raises SchemaChangeFailed.
+    A role that is dropped takes none of them along. Refuse logins first, or new ones take their place. Raises
+    SchemaChangeFailed.
     """
     _refuse_foreign(schema)
     if not (begun := await _count_sessions(connection, schema)):

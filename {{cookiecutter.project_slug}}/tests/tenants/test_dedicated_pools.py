@@ -168,8 +168,8 @@ async def test_a_tenant_that_was_moved_leaves_no_session_where_it_was(
     assert pids
     async with move_from(clusters.settings) as move:
         await move.run(tenant.id, SECOND)
-    assert await server.gone(pids)
     assert (await tenant.client.get("/v1/resources")).status_code == 200
+    assert await server.gone(pids)
 
 
 async def test_a_purge_ends_the_sessions_of_the_tenant_wherever_they_come_from(
