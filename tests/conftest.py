@@ -4,11 +4,13 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from tests.aws_emulator.launcher import AwsEmulator
 
 TEMPLATE = Path(__file__).resolve().parents[1]
 PROJECT_FOLDER = "{{cookiecutter.project_slug}}"
@@ -53,6 +55,13 @@ def template_files() -> list[Path]:
         return [path for path in files if not ignored & set(path.parts)]
     names = listing.stdout.decode().split("\0")
     return [Path(name) for name in names if name and (TEMPLATE / name).is_file()]
+
+
+@pytest.fixture(scope="session")
+def aws_emulator() -> Iterator[AwsEmulator]:
+    """One emulator of AWS for the whole run; a test that needs it empty resets it."""
+    with AwsEmulator() as emulator:
+        yield emulator
 
 
 @pytest.fixture
