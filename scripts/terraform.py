@@ -151,7 +151,7 @@ def mirror_folders(environ: Mapping[str, str]) -> Iterator[Path]:
 
 
 def holds_provider(folder: Path, platform: str) -> bool:
-    """A version that the modules accept, in either layout: unpacked or packed. The folder on top is a host."""
+    """A version that the modules accept, unpacked or packed. The folder on top is named for a host."""
     try:
         found = [path.parent.name for path in folder.glob(f"*/{PROVIDER}/*/{platform}")]
         found += [path.name for path in folder.glob(f"*/{PROVIDER}/*_{platform}.zip")]
