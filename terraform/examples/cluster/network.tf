@@ -1,0 +1,21 @@
+# What the cluster stands on; a deployment takes it from the network module.
+
+resource "aws_vpc" "this" {
+  cidr_block = "10.30.0.0/16"
+}
+
+resource "aws_subnet" "public" {
+  for_each = { a = 0, b = 1 }
+
+  vpc_id            = aws_vpc.this.id
+  cidr_block        = cidrsubnet(aws_vpc.this.cidr_block, 8, each.value)
+  availability_zone = "${var.region}${each.key}"
+}
+
+resource "aws_internet_gateway" "this" {
+  vpc_id = aws_vpc.this.id
+}
+
+resource "aws_route53_zone" "this" {
+  name = var.domain_name
+}
