@@ -66,7 +66,7 @@ def ahead(
         return root.plan()
 
     def planted() -> dict[str, Any]:
-        return plan(Path(shutil.copytree(PLANTED, tree / "planted")))
+        return plan(Path(shutil.copytree(PLANTED, tree.parent / "planted")))
 
     possible: dict[tuple[str, str], Callable[[], Any]] = {("planted", ""): planted}
     for name in modules():
