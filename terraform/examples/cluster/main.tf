@@ -21,7 +21,7 @@ module "cluster" {
   region              = var.region
   vpc_id              = aws_vpc.this.id
   public_subnet_ids   = [for subnet in aws_subnet.public : subnet.id]
-  deletion_protection = false
+  deletion_protection = false # It is an example; a load balancer in use should refuse.
 
   dns = {
     zone_id     = aws_route53_zone.this.zone_id

@@ -87,7 +87,7 @@ module "service" {
 
   tasks = {
     migrate = {
-      command = ["migrate", "up"]
+      command = ["migrate", "apply"]
       secrets = { APP_MIGRATION_DATABASE_URL = { arn = aws_secretsmanager_secret.this["owner"].arn } }
       egress = {
         database = { port = 5432, security_group_id = aws_security_group.database.id, open_peer = true }

@@ -1,6 +1,8 @@
 # What the services stand on; a deployment takes it from the other modules.
 
 resource "aws_vpc" "this" {
+  #checkov:skip=CKV2_AWS_11:An example; the network module keeps flow logs
+  #checkov:skip=CKV2_AWS_12:An example; the network module closes the default security group
   cidr_block = "10.31.0.0/16"
 }
 
@@ -26,6 +28,11 @@ resource "aws_security_group" "database" {
 
 resource "aws_ecs_cluster" "this" {
   name = "example-service"
+
+  setting {
+    name  = "containerInsights"
+    value = "enabled"
+  }
 }
 
 resource "aws_ecs_cluster_capacity_providers" "this" {

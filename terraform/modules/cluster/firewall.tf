@@ -12,6 +12,7 @@ locals {
 }
 
 resource "aws_wafv2_web_acl" "this" {
+  #checkov:skip=CKV_AWS_192:The rule against Log4j's look-up is in AWSManagedRulesKnownBadInputsRuleSet, in a dynamic block that the check cannot read
   name        = var.name
   description = "Requests to the load balancer ${var.name}"
   scope       = "REGIONAL"

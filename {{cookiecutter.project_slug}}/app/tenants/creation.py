@@ -10,7 +10,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from email_validator import EmailNotValidError, validate_email
-from sqlalchemy import Row, func, select, update
+from sqlalchemy import Row, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from app.access import ADMIN, create_default_policies
@@ -123,14 +123,15 @@ class Creation:
         return self.credentials
 
     async def _make_schema(self, registry: AsyncConnection) -> None:
+        revision = head_revision("tenant")
         if self._new.placement == DEFAULT_PLACEMENT:
             await create_schema(registry, self._schema)
         else:
             async with self._tools.owners.of(self._new.placement).begin() as placed:
                 await create_schema(placed, self._schema)
-        await registry.execute(
-            update(Tenant).where(Tenant.id == self._tenant_id).values(revision=head_revision("tenant"))
-        )
+                # An attempt that was interrupted there may have been made by an earlier release.
+                revision = (await placed.scalars(text("SELECT version_num FROM alembic_version"))).one()
+        await registry.execute(update(Tenant).where(Tenant.id == self._tenant_id).values(revision=revision))
 
     async def _make_roles(self, registry: AsyncConnection) -> None:
         async with self._session(registry) as session:

@@ -3,13 +3,13 @@
 The rights are the database's own, so they bind every process, whatever it remembers of the tenant.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.tenants.copying import Rows, quote, tables_of
+from app.tenants.copying import Rows, quote
 from app.tenants.schema import send_script
 
 LOCK_TIMEOUT: Final = "20s"
@@ -47,17 +47,17 @@ async def forbid_all(connection: AsyncConnection, schema: str) -> None:
     await send_script(connection, f"REVOKE ALL ON ALL TABLES IN SCHEMA {schema} FROM {schema}")
 
 
-async def await_writers(connection: AsyncConnection, schema: str) -> None:
-    """Wait until every transaction that has written has ended; once writes are forbidden, none is left.
+async def await_writers(connection: AsyncConnection, tables: Iterable[str]) -> None:
+    """Wait until every transaction that has written to one of the tables has ended.
 
-    A statement locks its table before its rights are checked. So whoever passed the check before the
-    revocation holds the lock that is waited for here, and whoever comes later sees the revocation. One
-    table at a time: a writer of two could otherwise wait for us while we wait for it.
+    A statement locks its table before its rights are checked. So, once writes are forbidden, whoever passed
+    the check before holds the lock that is waited for here, and whoever comes later is refused. One table at
+    a time: a writer of two could otherwise wait for us while we wait for it.
     """
     await connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'"))
-    for rows in await tables_of(connection, schema):
+    for table in tables:
         async with connection.begin_nested() as savepoint:
-            await connection.execute(text(f"LOCK TABLE {rows.name} IN SHARE MODE"))
+            await connection.execute(text(f"LOCK TABLE {table} IN SHARE MODE"))
             await savepoint.rollback()
 
 

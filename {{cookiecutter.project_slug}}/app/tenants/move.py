@@ -222,7 +222,9 @@ class Move:
 
         async def drain(registry: AsyncConnection) -> None:
             async with in_schema(owners, registry, source, schema) as here:
-                await fencing.await_writers(here, schema)
+                await fencing.await_writers(
+                    here, [rows.name for rows in await copying.tables_of(here, schema)]
+                )
 
         async def copy(registry: AsyncConnection) -> None:
             tenant = await _row(registry, tenant_id)

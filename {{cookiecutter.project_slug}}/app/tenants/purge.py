@@ -17,6 +17,7 @@ from app.core.routing import PLATFORM_SCHEMA
 from app.tenants import operations
 from app.tenants.creation import Record, find_tenant
 from app.tenants.errors import TenantStateConflict
+from app.tenants.fencing import await_writers
 from app.tenants.models import OperationKind, Tenant, TenantOperation, TenantState
 from app.tenants.operations import OperationRef, Step, tenant_locked
 from app.tenants.placements import OwnerDatabases
@@ -181,8 +182,8 @@ async def _leave_trace(tenant_id: UUID, registry: AsyncConnection) -> None:
 
 async def _sweep(tenant_id: UUID, registry: AsyncConnection) -> None:
     """Waits for writers that began before the tenant was closed; later ones see that it is."""
-    for table in await _tables_with_tenants(registry):
-        await registry.execute(text(f"LOCK TABLE {PLATFORM_SCHEMA}.{table} IN SHARE MODE"))
+    tables = await _tables_with_tenants(registry)
+    await await_writers(registry, [f"{PLATFORM_SCHEMA}.{table}" for table in tables])
     await _delete_rows(tenant_id, registry)
 
 

@@ -70,8 +70,10 @@ async def test_mixed_requests_do_not_leak_through_pgbouncer(
         pooled_url, database_urls.owner, requests=requests, seed=SEED, pooler=Pooler.PGBOUNCER
     )
     assert_proven(report, requests)
-    # Far more than directly: each transaction there meets whatever path another client left.
-    assert report.control_leaks > report.control_observations * 0.1
+    # Far more than directly: each transaction there meets whatever path another client left. Only a pool of
+    # one has no other client: it gets the same server connection each time.
+    shared = [phase.tally for phase in report.control if phase.pool_size > 1]
+    assert sum(tally.leaks for tally in shared) > sum(tally.observations for tally in shared) * 0.2
     assert report.control_foreign_rows > 0
 
 

@@ -214,6 +214,26 @@ async def test_a_purge_that_fails_at_any_step_is_finished_by_the_next(
         assert (await purge.run(tenant.id)).none
 
 
+async def test_a_purge_waits_for_a_writer_of_two_tables_without_a_deadlock(
+    settings: Settings, tenant: TestTenant, database_urls: DatabaseURLs
+) -> None:
+    engine = owner_engine(database_urls.owner)
+    async with lifecycle_from(settings) as (lifecycle, purge), engine.connect() as writer:
+        await lifecycle.schedule_deletion(tenant.id)
+        await writer.execute(text("UPDATE platform.usage_metrics SET tenant_id = tenant_id WHERE false"))
+        running = asyncio.create_task(purge.run(tenant.id, before_grace_ends=True))
+        waits = text("SELECT count(*) FROM pg_locks WHERE NOT granted AND mode = 'ShareLock'")
+        async with asyncio.timeout(20), engine.connect() as watcher:
+            while not await watcher.scalar(waits):
+                assert not running.done(), running
+                await asyncio.sleep(0.02)
+        # A table that comes earlier in the alphabet.
+        await writer.execute(text("UPDATE platform.rate_limit_configs SET tenant_id = tenant_id WHERE false"))
+        await writer.commit()
+        assert (await running).none
+    await engine.dispose()
+
+
 async def test_a_dedicated_tenant_logs_in_itself_and_the_shared_login_cannot_take_its_role(
     app: FastAPI, settings: Settings, tenant: TestTenant, stranger: TestTenant
 ) -> None:

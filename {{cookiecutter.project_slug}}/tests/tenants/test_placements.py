@@ -13,6 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from app.core.context import DEFAULT_PLACEMENT, tenant_schema
+from app.core.database import owner_engine
 from app.core.settings import Settings
 from app.tenants.bootstrap import lifecycle_from, onboarding_from
 from app.tenants.creation import NewTenant
@@ -101,6 +102,18 @@ async def test_killed_between_the_commit_and_its_record_it_is_active_after_resum
         assert len((await client.get("/v1/users", headers=bearer)).json()["items"]) == 1
         key = {"X-API-Key": credentials.api_key}
         assert (await client.get("/v1/resources", headers=key)).status_code == 200
+
+
+async def test_what_an_earlier_release_made_there_is_recorded_as_that(clusters: Clusters) -> None:
+    new, tenant_id = await killed_at(clusters, "schema")
+    engine = owner_engine(clusters.owner(SECOND))
+    async with engine.begin() as connection:
+        stamp = f"UPDATE {tenant_schema(tenant_id)}.alembic_version SET version_num = 'earlier'"
+        await connection.execute(text(stamp))
+    await engine.dispose()
+    async with onboarding_from(clusters.settings) as onboarding:
+        await onboarding.resume(tenant_id)
+    assert (await registry_row(clusters.settings, new.slug)).revision == "earlier"
 
 
 @pytest.mark.parametrize("step", ["schema", "admin"])

@@ -332,7 +332,7 @@ run "one_off_tasks_come_with_what_runs_them" {
   variables {
     tasks = {
       migrate = {
-        command               = ["migrate", "up"]
+        command               = ["migrate", "apply"]
         cpu                   = 1024
         memory                = 3072
         ephemeral_storage_gib = 50
