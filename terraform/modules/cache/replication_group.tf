@@ -16,6 +16,7 @@ locals {
 
 resource "aws_elasticache_replication_group" "this" {
   #checkov:skip=CKV_AWS_31:Users log in through the user group; a token for all would stand in the state
+  #checkov:skip=CKV2_AWS_50:Failover across zones is on as soon as there is a replica, which production must have
   count = local.nodes == null ? 0 : 1
 
   replication_group_id = local.identifier
