@@ -47,13 +47,20 @@ def live(folder: Path, terraform: Terraform) -> None:
         root.run("init")
         root.run("apply", "-auto-approve", "-no-color", "-input=false")
         again = root.plan("-detailed-exitcode", codes=(0, 2))
-        assert changes(again) == {}
-        assert {name: check(again) for name, check in ALWAYS.items() if check(again)} == {}
+        nothing("the second plan would change", changes(again))
+        nothing(
+            "the invariants broken are",
+            {name: faults for name, check in ALWAYS.items() if (faults := check(again))},
+        )
         for kept in (json.dumps(again), (folder / "terraform.tfstate").read_text()):
             assert CANARY not in kept
         root.run("destroy", "-auto-approve", "-no-color", "-input=false")
         assert root.run("state", "list").strip() == ""
-        assert left(before, emulator.holdings()) == {}
+        nothing("the emulator still holds", left(before, emulator.holdings()))
+
+
+def nothing(what: str, found: dict[str, Any]) -> None:
+    assert not found, f"{what}: {json.dumps(found, indent=2, default=str)}"
 
 
 def changes(plan: dict[str, Any]) -> dict[str, Any]:
