@@ -237,6 +237,9 @@ def test_a_queue_tells_who_may_name_it_for_dead_letters(clients: Clients, name: 
     clients.sqs.set_queue_attributes(QueueUrl=url, Attributes={"RedriveAllowPolicy": allowed})
     told = clients.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["RedriveAllowPolicy"])
     assert told["Attributes"]["RedriveAllowPolicy"] == allowed
+    clients.sqs.set_queue_attributes(QueueUrl=url, Attributes={"RedriveAllowPolicy": ""})
+    told = clients.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["RedriveAllowPolicy"])
+    assert "Attributes" not in told
 
 
 def test_a_queue_keeps_its_policy_when_another_attribute_is_set(clients: Clients, name: str) -> None:
