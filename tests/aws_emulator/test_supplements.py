@@ -273,6 +273,39 @@ def test_a_subnet_group_outlasts_its_change(clients: Clients, name: str, subnet_
     assert group["DBSubnetGroupDescription"] == "y"
 
 
+@pytest.fixture
+def instance(clients: Clients, name: str) -> dict[str, Any]:
+    return {
+        "DBInstanceIdentifier": name, "DBInstanceClass": "db.t4g.micro", "Engine": "postgres",
+        "EngineVersion": "18.1", "AllocatedStorage": 20, "MasterUsername": "app",
+        "MasterUserPassword": "not-a-secret", "BackupRetentionPeriod": 7,
+        "EnableCloudwatchLogsExports": ["upgrade"],
+    }  # fmt: skip
+
+
+def test_an_instance_tells_its_performance_insights(clients: Clients, instance: dict[str, Any]) -> None:
+    told = {"PerformanceInsightsKMSKeyId": "arn:aws:kms:us-east-1:123456789012:key/x",
+            "PerformanceInsightsRetentionPeriod": 7, "DatabaseInsightsMode": "standard"}  # fmt: skip
+    clients.rds.create_db_instance(**instance, EnablePerformanceInsights=True, **told)
+    answer = clients.rds.describe_db_instances(DBInstanceIdentifier=instance["DBInstanceIdentifier"])
+    (found,) = answer["DBInstances"]
+    assert {key: found.get(key) for key in told} == told
+    assert found["PerformanceInsightsEnabled"] is True
+
+
+def test_a_replica_is_no_second_primary(clients: Clients, name: str, instance: dict[str, Any]) -> None:
+    primary = clients.rds.create_db_instance(**instance)["DBInstance"]
+    replica = clients.rds.create_db_instance_read_replica(
+        DBInstanceIdentifier=f"{name}-replica", SourceDBInstanceIdentifier=name
+    )["DBInstance"]
+    assert replica["DbiResourceId"] != primary["DbiResourceId"]
+    assert (replica["BackupRetentionPeriod"], replica.get("EnabledCloudwatchLogsExports", [])) == (0, [])
+    found = clients.rds.describe_db_instances(
+        Filters=[{"Name": "dbi-resource-id", "Values": [replica["DbiResourceId"]]}]
+    )
+    assert [item["DBInstanceIdentifier"] for item in found["DBInstances"]] == [f"{name}-replica"]
+
+
 # S3
 
 
