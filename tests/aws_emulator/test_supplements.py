@@ -60,6 +60,22 @@ def test_a_scalable_target_keeps_its_tags(clients: Clients, name: str) -> None:
     assert told == {"b": "2"}
 
 
+# Auto Scaling
+
+
+def test_a_group_tells_how_many_it_keeps(clients: Clients, name: str, subnet_ids: list[str]) -> None:
+    (image,) = clients.ec2.describe_images(Owners=["amazon"])["Images"][:1]
+    template = {"ImageId": image["ImageId"], "InstanceType": "t4g.micro"}
+    clients.ec2.create_launch_template(LaunchTemplateName=name, LaunchTemplateData=template)
+    policy = {"MinHealthyPercentage": 0, "MaxHealthyPercentage": 100}
+    clients.autoscaling.create_auto_scaling_group(
+        AutoScalingGroupName=name, MinSize=0, MaxSize=0, VPCZoneIdentifier=subnet_ids[0],
+        LaunchTemplate={"LaunchTemplateName": name}, InstanceMaintenancePolicy=policy,
+    )  # fmt: skip
+    told = clients.autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=[name])
+    assert told["AutoScalingGroups"][0]["InstanceMaintenancePolicy"] == policy
+
+
 # Backup
 
 
@@ -273,6 +289,16 @@ def test_a_subnet_group_outlasts_its_change(clients: Clients, name: str, subnet_
     assert group["DBSubnetGroupDescription"] == "y"
 
 
+def test_a_changed_parameter_is_a_users(clients: Clients, name: str) -> None:
+    clients.rds.create_db_parameter_group(
+        DBParameterGroupName=name, DBParameterGroupFamily="postgres18", Description="x"
+    )
+    changed = {"ParameterName": "rds.force_ssl", "ParameterValue": "1", "ApplyMethod": "immediate"}
+    clients.rds.modify_db_parameter_group(DBParameterGroupName=name, Parameters=[changed])
+    (told,) = clients.rds.describe_db_parameters(DBParameterGroupName=name)["Parameters"]
+    assert told == {**changed, "Source": "user"}
+
+
 @pytest.fixture
 def instance(clients: Clients, name: str) -> dict[str, Any]:
     return {
@@ -304,6 +330,28 @@ def test_a_replica_is_no_second_primary(clients: Clients, name: str, instance: d
         Filters=[{"Name": "dbi-resource-id", "Values": [replica["DbiResourceId"]]}]
     )
     assert [item["DBInstanceIdentifier"] for item in found["DBInstances"]] == [f"{name}-replica"]
+
+
+# Route 53
+
+
+def test_a_zone_with_a_vpc_is_private(clients: Clients, name: str) -> None:
+    vpc = {"VPCId": clients.ec2.describe_vpcs()["Vpcs"][0]["VpcId"], "VPCRegion": "us-east-1"}
+    made = clients.route53.create_hosted_zone(Name=f"{name}.internal", CallerReference=name, VPC=vpc)
+    assert made["VPC"] == vpc
+    told = clients.route53.get_hosted_zone(Id=made["HostedZone"]["Id"])
+    assert told["HostedZone"]["Config"]["PrivateZone"] is True
+    assert told["VPCs"] == [vpc]
+
+
+def test_a_deleted_zone_leaves_no_name_servers(clients: Clients, name: str) -> None:
+    def listed() -> int:
+        return len(clients.route53.list_reusable_delegation_sets()["DelegationSets"])
+
+    before = listed()
+    zone = clients.route53.create_hosted_zone(Name=f"{name}.example", CallerReference=name)["HostedZone"]
+    clients.route53.delete_hosted_zone(Id=zone["Id"])
+    assert listed() == before
 
 
 # S3

@@ -1,9 +1,10 @@
-"""RDS: subnet groups that outlast their change, instances with an id and insights of their own, replicas."""
+"""RDS: subnet groups that outlast a change, parameters with a source, instances with ids and insights."""
 
 import uuid
+from collections.abc import Iterable
 from typing import Any
 
-from moto.rds.models import DBInstance, RDSBackend
+from moto.rds.models import DBInstance, DBParameterGroup, RDSBackend
 
 from tests.aws_emulator.patching import around
 
@@ -22,6 +23,11 @@ def apply() -> None:
         group = original(backend, name, *arguments, **named)
         backend.subnet_groups[name] = group
         return group
+
+    @around(DBParameterGroup, "update_parameters")
+    def update(original: Any, group: Any, parameters: Iterable[dict[str, Any]]) -> None:
+        """Terraform passes over those of which nobody says that they are a user's."""
+        original(group, [{**parameter, "Source": "user"} for parameter in parameters])
 
     DBInstance.performance_insights_enabled = property(  # type: ignore[attr-defined]
         lambda instance: instance.enable_performance_insights
