@@ -43,14 +43,23 @@ def named(value: Any, above: str = "") -> Iterator[str]:
     """The names of what a container of a backend holds; nested ones are joined with a slash."""
     if isinstance(value, Mapping):
         for key, item in list(value.items()):
+            if is_of_aws(str(key), item):
+                continue
             if isinstance(item, Mapping | list):
                 yield from named(item, f"{above}{key}/")
-            elif isinstance(item, BaseModel) and not has_ended(item) and ":iam::aws:policy/" not in str(key):
+            elif isinstance(item, BaseModel) and not has_ended(item):
                 yield f"{above}{key}"
     elif isinstance(value, list | tuple | set):
         for item in list(value):
             if isinstance(item, BaseModel) and not has_ended(item):
                 yield f"{above}{name_of(item)}"
+
+
+def is_of_aws(key: str, item: Any) -> bool:
+    """Managed policies, public parameters, and the keys that AWS makes for the first who needs one."""
+    if ":iam::aws:policy/" in key or key.startswith("/aws/service/"):
+        return True
+    return getattr(item, "description", None) == "Default key"
 
 
 def name_of(item: BaseModel) -> str:
@@ -59,7 +68,7 @@ def name_of(item: BaseModel) -> str:
 
 
 def has_ended(item: BaseModel) -> bool:
-    if getattr(item, "deleted_date", None):
+    if getattr(item, "deleted_date", None) or getattr(item, "deletion_date", None):
         return True
     states = (getattr(item, name, None) for name in ("status", "state", "key_state", "_state"))
     words = (str(getattr(state, "name", state)) for state in states if state)

@@ -175,6 +175,28 @@ def test_a_deleted_vpc_leaves_no_network_acl(clients: Clients) -> None:
     assert not clients.ec2.describe_network_acls(Filters=mine)["NetworkAcls"]
 
 
+def test_a_terminated_instance_leaves_no_interface(
+    clients: Clients, name: str, subnet_ids: list[str]
+) -> None:
+    """Also one that an Auto Scaling group launched."""
+    (image,) = clients.ec2.describe_images(Owners=["amazon"])["Images"][:1]
+    template = {"ImageId": image["ImageId"], "InstanceType": "t4g.micro"}
+    clients.ec2.create_launch_template(LaunchTemplateName=name, LaunchTemplateData=template)
+    clients.autoscaling.create_auto_scaling_group(
+        AutoScalingGroupName=name, MinSize=1, MaxSize=1, VPCZoneIdentifier=subnet_ids[0],
+        LaunchTemplate={"LaunchTemplateName": name},
+    )  # fmt: skip
+    (group,) = clients.autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=[name])[
+        "AutoScalingGroups"
+    ]
+    identifier = group["Instances"][0]["InstanceId"]
+    instance = clients.ec2.describe_instances(InstanceIds=[identifier])["Reservations"][0]["Instances"][0]
+    interface = instance["NetworkInterfaces"][0]["NetworkInterfaceId"]
+    clients.autoscaling.delete_auto_scaling_group(AutoScalingGroupName=name, ForceDelete=True)
+    with pytest.raises(ClientError, match="InvalidNetworkInterfaceID"):
+        clients.ec2.describe_network_interfaces(NetworkInterfaceIds=[interface])
+
+
 def test_a_deleted_nat_gateway_leaves_no_interface(clients: Clients, subnet_ids: list[str]) -> None:
     address = clients.ec2.allocate_address(Domain="vpc")["AllocationId"]
     gateway = clients.ec2.create_nat_gateway(SubnetId=subnet_ids[0], AllocationId=address)["NatGateway"]
@@ -320,11 +342,12 @@ def test_an_instance_tells_its_performance_insights(clients: Clients, instance: 
 
 
 def test_a_replica_is_no_second_primary(clients: Clients, name: str, instance: dict[str, Any]) -> None:
-    primary = clients.rds.create_db_instance(**instance)["DBInstance"]
+    primary = clients.rds.create_db_instance(**instance, MultiAZ=True)["DBInstance"]
     replica = clients.rds.create_db_instance_read_replica(
         DBInstanceIdentifier=f"{name}-replica", SourceDBInstanceIdentifier=name
     )["DBInstance"]
     assert replica["DbiResourceId"] != primary["DbiResourceId"]
+    assert (primary["MultiAZ"], replica["MultiAZ"]) == (True, False)
     assert (replica["BackupRetentionPeriod"], replica.get("EnabledCloudwatchLogsExports", [])) == (0, [])
     found = clients.rds.describe_db_instances(
         Filters=[{"Name": "dbi-resource-id", "Values": [replica["DbiResourceId"]]}]

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from moto.ec2.models.instances import Instance
 from moto.ec2.models.nat_gateways import NatGatewayBackend
 from moto.ec2.models.security_groups import SecurityGroupRule
 from moto.ec2.models.subnets import Subnet
@@ -49,7 +50,14 @@ def supply_descriptions() -> None:
 
 
 def delete_what_belongs() -> None:
-    """The network ACL that a VPC brought, and the interface of a NAT gateway."""
+    """The network ACL that a VPC brought, and the interfaces of NAT gateways and instances."""
+
+    @around(Instance, "terminate")
+    def terminate(original: Any, instance: Any) -> Any:
+        for index, interface in instance.nics.items():
+            # The first comes with the instance, whoever launches it, and so it goes with it.
+            interface.delete_on_termination = interface.delete_on_termination or int(index) == 0
+        return original(instance)
 
     @around(VPCBackend, "delete_vpc")
     def delete_vpc(original: Any, backend: Any, identifier: str) -> Any:

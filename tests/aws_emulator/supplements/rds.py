@@ -45,6 +45,7 @@ def apply() -> None:
         """moto makes a copy of the primary, which is then mistaken for it."""
         replica = original(backend, given)
         replica.dbi_resource_id = new_resource_id()
+        replica.multi_az = bool(given.get("multi_az"))
         replica.backup_retention_period = given.get("backup_retention_period") or 0
         replica.enabled_cloudwatch_logs_exports = list(given.get("enable_cloudwatch_logs_exports") or [])
         replica.tags = list(given.get("tags") or [])
