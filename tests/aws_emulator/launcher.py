@@ -29,8 +29,21 @@ SHADOWED = {
 }
 
 
+NO_FILES = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
+
+
 class EmulatorError(Exception):
     """It did not start; the text ends with what the server said."""
+
+
+def without_profile() -> dict[str, str]:
+    """Our environment, without what tells an SDK who one is and where AWS is."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in SHADOWED and not name.startswith("AWS_ENDPOINT_URL")
+    }
+    return kept | NO_FILES
 
 
 class AwsEmulator:
@@ -57,7 +70,8 @@ class AwsEmulator:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tests.aws_emulator.server", *(["--plain"] if self._plain else [])],
                 cwd=ROOT,
-                env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "MOTO_IAM_LOAD_MANAGED_POLICIES": "true"},
+                env=without_profile()
+                | {"PYTHONDONTWRITEBYTECODE": "1", "MOTO_IAM_LOAD_MANAGED_POLICIES": "true"},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -101,18 +115,12 @@ class AwsEmulator:
             "AWS_REGION": REGION,
             "AWS_DEFAULT_REGION": REGION,
             "AWS_EC2_METADATA_DISABLED": "true",
-            "AWS_CONFIG_FILE": os.devnull,
-            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            **NO_FILES,
         }
 
     def environment(self) -> dict[str, str]:
         """Ours, with the emulator's variables and without what would lead around them."""
-        kept = {
-            name: value
-            for name, value in os.environ.items()
-            if name not in SHADOWED and not name.startswith("AWS_ENDPOINT_URL")
-        }
-        return kept | self.variables()
+        return without_profile() | self.variables()
 
     def client_arguments(self) -> dict[str, str]:
         """For `boto3.client`, which then depends on no environment."""
