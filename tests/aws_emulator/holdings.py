@@ -59,7 +59,7 @@ def is_of_aws(key: str, item: Any) -> bool:
     """Managed policies, public parameters, and the keys that AWS makes for the first who needs one."""
     if ":iam::aws:policy/" in key or key.startswith("/aws/service/"):
         return True
-    return getattr(item, "description", None) == "Default key"
+    return str(getattr(item, "description", "")).startswith(("Default key", "Default master key"))
 
 
 def name_of(item: BaseModel) -> str:

@@ -1,5 +1,6 @@
 """Terraform, a copy of its half of the template, and work that runs ahead of the tests that ask for it."""
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,6 +15,7 @@ from scripts import terraform as finder
 from scripts.terraform import Terraform, TerraformError
 from tests.aws_emulator.launcher import AwsEmulator
 from tests.conftest import TEMPLATE
+from tests.terraform.provider import shared_provider
 from tests.terraform.roots import Root, copy_tree, examples, modules
 
 PLANTED = Path(__file__).parent / "planted"
@@ -68,12 +70,14 @@ def ahead(
     def planted() -> dict[str, Any]:
         return plan(Path(shutil.copytree(PLANTED, tree.parent / "planted")))
 
+    wanted = {key for item in request.session.items for key in needs(item)}
+    has_modules = any(kind == "module" for kind, _ in wanted)
+    provider = request.getfixturevalue("provider") if has_modules else {}
     possible: dict[tuple[str, str], Callable[[], Any]] = {("planted", ""): planted}
     for name in modules():
-        possible["module", name] = partial(check_module, terraform, tree / "modules" / name)
+        possible["module", name] = partial(check_module, terraform, tree / "modules" / name, provider)
     for name in examples():
         possible["example", name] = partial(plan, tree / "examples" / name)
-    wanted = {key for item in request.session.items for key in needs(item)}
     pool = ThreadPoolExecutor(AT_ONCE)
     yield Ahead(pool, {name: task for name, task in possible.items() if name in wanted})
     pool.shutdown(cancel_futures=True)
@@ -91,12 +95,19 @@ def needs(item: pytest.Item) -> Iterator[tuple[str, str]]:
         yield "planted", ""
 
 
-def check_module(terraform: Terraform, folder: Path) -> Checked:
+@pytest.fixture(scope="session")
+def provider(terraform: Terraform, tree: Path) -> Iterator[dict[str, str]]:
+    with shared_provider(terraform, PLANTED / "versions.tf", tree.parent / "provider") as variables:
+        yield variables
+
+
+def check_module(terraform: Terraform, folder: Path, provider: dict[str, str]) -> Checked:
     """init, validate, test; each only when the one before it went well."""
+    environment = os.environ | provider
     steps = {
         "init": partial(terraform.initialise, folder, "-backend=false"),
-        "validate": partial(terraform.run, folder, "validate", "-no-color"),
-        "test": partial(terraform.run, folder, "test", "-no-color"),
+        "validate": partial(terraform.run, folder, "validate", "-no-color", environment=environment),
+        "test": partial(terraform.run, folder, "test", "-no-color", environment=environment),
     }
     said: dict[str, tuple[int, str]] = {}
     for name, step in steps.items():
