@@ -16,7 +16,7 @@ from scripts.terraform import Terraform, TerraformError
 from tests.aws_emulator.launcher import AwsEmulator
 from tests.conftest import TEMPLATE
 from tests.terraform.provider import shared_provider
-from tests.terraform.roots import Root, copy_tree, examples, modules
+from tests.terraform.roots import Root, as_in_production, copy_tree, examples, modules
 
 PLANTED = Path(__file__).parent / "planted"
 # Each holds a core for most of its time.
@@ -77,7 +77,9 @@ def ahead(
     for name in modules():
         possible["module", name] = partial(check_module, terraform, tree / "modules" / name, provider)
     for name in examples():
-        possible["example", name] = partial(plan, tree / "examples" / name)
+        folder = tree / "examples" / name
+        possible["example", name] = partial(plan, folder)
+        possible["production", name] = partial(lambda folder: plan(as_in_production(folder)), folder)
     pool = ThreadPoolExecutor(AT_ONCE)
     yield Ahead(pool, {name: task for name, task in possible.items() if name in wanted})
     pool.shutdown(cancel_futures=True)
@@ -88,7 +90,7 @@ def needs(item: pytest.Item) -> Iterator[tuple[str, str]]:
     if "ahead" not in getattr(item, "fixturenames", ()):
         return
     parameters = getattr(getattr(item, "callspec", None), "params", {})
-    for kind in ("module", "example"):
+    for kind in ("module", "example", "production"):
         if kind in parameters:
             yield kind, parameters[kind]
     if item.get_closest_marker("planted"):

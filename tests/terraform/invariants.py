@@ -280,4 +280,3 @@ ALWAYS: dict[str, Callable[[Plan], list[str]]] = {
     "wide_policies": wide_policies,
     "secrets": secrets,
 }
-IN_PRODUCTION = {"unprotected": unprotected}

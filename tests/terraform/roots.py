@@ -1,6 +1,8 @@
 """Copies of the Terraform half to work on: nothing is ever written into the tree."""
 
+import contextlib
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +26,13 @@ PROVIDER_SETTINGS = """\
   s3_use_path_style           = true
   max_retries                 = 2
 """
+# A line of its own, or one of an object's fields.
+WEAKENINGS = re.compile(
+    r"^ *(deletion_protection|production) *= *false *(#.*)?$|"
+    r"^ *(apply_immediately|force_delete|force_destroy|skip_final_snapshot) *= *true *(#.*)?$|"
+    r",? *recovery_window\w* *= *0\b",
+    re.MULTILINE,
+)
 OPTIONS = hcl2.SerializationOptions(strip_string_quotes=True, explicit_blocks=False, with_comments=False)
 
 
@@ -45,6 +54,17 @@ def copy_tree(target: Path) -> Path:
         (target / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(TEMPLATE / path, target / path)
     return target / FOLDER
+
+
+def as_in_production(example: Path) -> Path:
+    """A copy of an example, without what lets it be destroyed again: the modules' defaults are left."""
+    modules_beside, folder = example.parents[1] / "modules", example.parents[2] / "production"
+    copied = Path(shutil.copytree(example, folder / "examples" / example.name))
+    with contextlib.suppress(FileExistsError):
+        (folder / "modules").symlink_to(modules_beside)
+    for path in copied.glob("*.tf"):
+        path.write_text(WEAKENINGS.sub("", path.read_text()))
+    return copied
 
 
 class Root:

@@ -18,7 +18,7 @@ from tests.terraform.roots import CANARY, Root, copy_tree, examples
 
 pytestmark = pytest.mark.apply
 # They wait more than they work.
-AT_ONCE = 3
+AT_ONCE = 4
 
 
 @pytest.fixture(scope="module")

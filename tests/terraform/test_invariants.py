@@ -6,10 +6,10 @@ import re
 import pytest
 
 from tests.terraform.conftest import PLANTED, Ahead
-from tests.terraform.invariants import ALWAYS, IN_PRODUCTION
+from tests.terraform.invariants import ALWAYS, unprotected
 from tests.terraform.roots import CANARY, examples
 
-CHECKS = ALWAYS | IN_PRODUCTION
+CHECKS = ALWAYS | {"unprotected": unprotected}
 MARKED = re.compile(
     r'^# caught by ([\w, ]+)\n(?:(resource|data|variable) "(\w+)"(?: "(\w+)")?)', re.MULTILINE
 )
@@ -36,6 +36,11 @@ def test_the_examples_keep_the_invariant(ahead: Ahead, example: str, check: str)
 @pytest.mark.parametrize("example", examples())
 def test_no_secret_input_is_in_the_plan(ahead: Ahead, example: str) -> None:
     assert CANARY not in json.dumps(ahead.result("example", example))
+
+
+@pytest.mark.parametrize("production", examples())
+def test_what_an_example_does_not_weaken_cannot_be_lost_in_one_command(ahead: Ahead, production: str) -> None:
+    assert unprotected(ahead.result("production", production)) == []
 
 
 @pytest.mark.planted
