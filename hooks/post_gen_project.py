@@ -12,9 +12,11 @@ import time
 from pathlib import Path
 
 BOOTSTRAP = {{ cookiecutter.bootstrap | jsonify }} == "yes"
-# cruft renders updates into temporary folders and leaves this undefined; no server may start there.
-IS_TEMPORARY = {{ cookiecutter._repo_dir | default("") | jsonify }} == ""
+REPOSITORY = {{ cookiecutter._repo_dir | default("") | jsonify }}
+# cruft renders updates into temporary folders and leaves it undefined; no server may start there.
+IS_TEMPORARY = REPOSITORY == ""
 PROJECT = Path.cwd()
+MODULES = Path("terraform", "modules")
 ENTER = f"cd {shlex.quote(str(PROJECT))}"
 
 
@@ -29,6 +31,20 @@ def child_environment():
 
 def say(text):
     print(text, file=sys.stderr, flush=True)
+
+
+def repair_modules():
+    """A zip archive, or a checkout without symbolic links, holds the link to the modules as a text."""
+    modules = PROJECT / MODULES
+    if modules.is_dir():
+        return
+    # A relative path is meant from where cookiecutter was started; this hook is started elsewhere.
+    source = Path(os.environ.get("PWD", ""), REPOSITORY) / MODULES
+    if not REPOSITORY or not source.is_dir():
+        say(f"The Terraform modules could not be copied. Copy the template's {MODULES} to {modules}.")
+        return
+    modules.unlink(missing_ok=True)
+    shutil.copytree(source, modules)
 
 
 def set_up():
@@ -46,6 +62,7 @@ def set_up():
 
 def main():
     started = time.monotonic()
+    repair_modules()
     say(f"\n{PROJECT.name}: the files are written.")
     if not BOOTSTRAP or IS_TEMPORARY:
         say(f"Nothing was set up. When you want to:\n\n    {ENTER} && make init\n")

@@ -4,11 +4,13 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from tests.aws_emulator.launcher import AwsEmulator
 
 TEMPLATE = Path(__file__).resolve().parents[1]
 PROJECT_FOLDER = "{{cookiecutter.project_slug}}"
@@ -32,7 +34,7 @@ class Bake:
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tracked files and those that are new but not ignored: no cache, no build."""
     copy = tmp_path_factory.mktemp("template") / "terrace"
-    for path in template_files():
+    for path in [*template_files(), *template_links()]:
         target = copy / path
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(TEMPLATE / path, target, follow_symlinks=False)
@@ -41,6 +43,15 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def template_files() -> list[Path]:
     """Relative paths of what belongs to the template; all files where there is no git."""
+    return [path for path in template_paths() if not (TEMPLATE / path).is_symlink()]
+
+
+def template_links() -> list[Path]:
+    """The symbolic links, each of which stands for what it names."""
+    return [path for path in template_paths() if (TEMPLATE / path).is_symlink()]
+
+
+def template_paths() -> list[Path]:
     listing = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=TEMPLATE,
@@ -48,11 +59,19 @@ def template_files() -> list[Path]:
         check=False,
     )
     if listing.returncode != 0:
-        ignored = {"build", ".git", "__pycache__"}
-        files = (path.relative_to(TEMPLATE) for path in TEMPLATE.rglob("*") if path.is_file())
+        ignored = {"build", ".git", ".terraform", ".venv", "__pycache__", "node_modules"}
+        found = (path for path in TEMPLATE.rglob("*") if path.is_file() or path.is_symlink())
+        files = (path.relative_to(TEMPLATE) for path in found)
         return [path for path in files if not ignored & set(path.parts)]
     names = listing.stdout.decode().split("\0")
-    return [Path(name) for name in names if name and (TEMPLATE / name).is_file()]
+    return [Path(name) for name in names if name and os.path.lexists(TEMPLATE / name)]
+
+
+@pytest.fixture(scope="session")
+def aws_emulator() -> Iterator[AwsEmulator]:
+    """One emulator of AWS for the whole run, shared by the tests that need none of their own."""
+    with AwsEmulator(plain="TERRACE_PLAIN_EMULATOR" in os.environ) as emulator:
+        yield emulator
 
 
 @pytest.fixture

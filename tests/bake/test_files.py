@@ -5,6 +5,8 @@ import json
 import os
 import re
 import shlex
+import shutil
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,8 +20,14 @@ RENDERED = {".terrace.json", "CODEOWNERS", "LICENSE", "README.md", "project.env"
 JINJA = re.compile(r"\{\{\s*cookiecutter|\{%[-+]?\s*(if|for|set|now|raw|include)\b")
 
 
+MODULES = Path("terraform/modules")
+
+
 def project_files() -> list[Path]:
-    return [path.relative_to(PROJECT_FOLDER) for path in template_files() if path.parts[0] == PROJECT_FOLDER]
+    """Those of the project's folder, and the modules that it has a link to."""
+    files = template_files()
+    own = [path.relative_to(PROJECT_FOLDER) for path in files if path.parts[0] == PROJECT_FOLDER]
+    return own + [path for path in files if path.is_relative_to(MODULES)]
 
 
 def is_copied(path: Path) -> bool:
@@ -68,6 +76,53 @@ def test_copied_files_are_the_same_byte_for_byte(bake: Callable[..., Bake]) -> N
     project = bake().project
     for path in filter(is_copied, project_files()):
         assert (project / path).read_bytes() == (TEMPLATE / PROJECT_FOLDER / path).read_bytes(), path
+
+
+def zipped(template: Path, archive: Path) -> Path:
+    """As a forge packs it; Python's zipfile, which unpacks it, writes a link as the text of its target."""
+    with zipfile.ZipFile(archive, "w") as packed:
+        packed.writestr("terrace/", "")
+        for path in sorted(template.rglob("*")):
+            name = f"terrace/{path.relative_to(template)}"
+            if path.is_symlink():
+                packed.writestr(name, str(path.readlink()))
+            elif path.is_file():
+                packed.write(path, name)
+    return archive
+
+
+@pytest.mark.parametrize("source", ["folder", "relative folder", "zip"])
+def test_the_modules_are_real_files_in_a_project(
+    bake: Callable[..., Bake], template: Path, tmp_path: Path, source: str
+) -> None:
+    sources = {"folder": template, "relative folder": Path(os.path.relpath(template, tmp_path))}
+    chosen = zipped(template, tmp_path / "terrace.zip") if source == "zip" else sources[source]
+    result = bake(source=chosen, environment={"PWD": str(tmp_path)})
+    assert result.code == 0, result.output
+    assert not (result.project / MODULES).is_symlink()
+    files = {path.relative_to(MODULES) for path in template_files() if path.is_relative_to(MODULES)}
+    made = {
+        path.relative_to(result.project / MODULES)
+        for path in (result.project / MODULES).rglob("*")
+        if path.is_file()
+    }
+    assert made == files
+    for path in files:
+        assert (result.project / MODULES / path).read_bytes() == (TEMPLATE / MODULES / path).read_bytes()
+
+
+def test_modules_that_cannot_be_had_are_named_and_the_project_stays(
+    bake: Callable[..., Bake], template: Path, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(template, broken, symlinks=True)
+    shutil.rmtree(broken / MODULES)
+    link = broken / PROJECT_FOLDER / MODULES
+    link.unlink()
+    link.write_text("../../terraform/modules")
+    result = bake(source=broken)
+    assert result.code == 0, result.output
+    assert "Copy the template's terraform/modules to" in result.output
 
 
 def test_scripts_stay_executable(bake: Callable[..., Bake]) -> None:

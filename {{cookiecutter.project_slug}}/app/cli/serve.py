@@ -27,4 +27,6 @@ def serve(
         server_header=False,
         proxy_headers=False,
         timeout_graceful_shutdown=20,
+        # Longer than a load balancer keeps a silent connection (60 s), or it sends into one just closed.
+        timeout_keep_alive=75,
     )

@@ -1,0 +1,106 @@
+"""Copies of the Terraform half to work on: nothing is ever written into the tree."""
+
+import contextlib
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import hcl2
+
+from scripts.terraform import Terraform
+from tests.aws_emulator.launcher import AwsEmulator
+from tests.conftest import TEMPLATE, template_files
+
+FOLDER = Path("terraform")
+# What a test puts in place of every secret input: it must turn up nowhere.
+CANARY = "Canary-9f2c-Never-Written-Down"
+# An account number that is looked up keeps references to security groups stable.
+PROVIDER_SETTINGS = """\
+  skip_credentials_validation = true
+  skip_metadata_api_check     = true
+  skip_region_validation      = true
+  skip_requesting_account_id  = false
+  s3_use_path_style           = true
+  max_retries                 = 2
+"""
+# A line of its own, or one of an object's fields.
+WEAKENINGS = re.compile(
+    r"^ *(deletion_protection|production) *= *false *(#.*)?$|"
+    r"^ *(apply_immediately|force_delete|force_destroy|skip_final_snapshot) *= *true *(#.*)?$|"
+    r",? *recovery_window\w* *= *0\b",
+    re.MULTILINE,
+)
+OPTIONS = hcl2.SerializationOptions(strip_string_quotes=True, explicit_blocks=False, with_comments=False)
+
+
+def modules() -> list[str]:
+    return sorted({path.parts[2] for path in files() if path.parts[1] == "modules" and path.suffix == ".tf"})
+
+
+def examples() -> list[str]:
+    return sorted({path.parts[2] for path in files() if path.parts[1] == "examples" and path.suffix == ".tf"})
+
+
+def files() -> list[Path]:
+    return [path for path in template_files() if path.parts[0] == "terraform"]
+
+
+def copy_tree(target: Path) -> Path:
+    """The modules and examples as they stand, without what tools left there."""
+    for path in files():
+        (target / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(TEMPLATE / path, target / path)
+    return target / FOLDER
+
+
+def as_in_production(example: Path) -> Path:
+    """A copy of an example, without what lets it be destroyed again: the modules' defaults are left."""
+    modules_beside, folder = example.parents[1] / "modules", example.parents[2] / "production"
+    copied = Path(shutil.copytree(example, folder / "examples" / example.name))
+    with contextlib.suppress(FileExistsError):
+        (folder / "modules").symlink_to(modules_beside)
+    for path in copied.glob("*.tf"):
+        path.write_text(WEAKENINGS.sub("", path.read_text()))
+    return copied
+
+
+class Root:
+    """A root in a copy, whose provider speaks to the emulator and whose secret inputs hold the canary."""
+
+    def __init__(self, path: Path, terraform: Terraform, emulator: AwsEmulator) -> None:
+        self.path = path
+        self.terraform = terraform
+        self.environment = emulator.environment()
+        aliases = [body.get("alias") for name, body in blocks(path, "provider") if name == "aws"]
+        override = [
+            'provider "aws" {\n' + (f'  alias = "{alias}"\n' if alias else "") + PROVIDER_SETTINGS + "}\n"
+            for alias in aliases or [None]
+        ]
+        (path / "terrace_override.tf").write_text("\n".join(override))
+        secrets = {name: CANARY for name, body in blocks(path, "variable") if body.get("ephemeral") is True}
+        (path / "terrace.auto.tfvars.json").write_text(json.dumps(secrets))
+
+    def run(self, *arguments: str, codes: tuple[int, ...] = (0,)) -> str:
+        """What Terraform said. AssertionError, with all of it, when its exit code is another."""
+        if arguments[0] == "init":
+            finished = self.terraform.initialise(self.path, *arguments[1:], environment=self.environment)
+        else:
+            finished = self.terraform.run(self.path, *arguments, environment=self.environment)
+        assert finished.returncode in codes, f"terraform {' '.join(arguments)}\n{finished.stdout}"
+        return finished.stdout
+
+    def plan(self, *arguments: str, codes: tuple[int, ...] = (0,)) -> dict[str, Any]:
+        """What it would do, as `terraform show -json` tells it."""
+        self.run("plan", "-no-color", "-input=false", "-out=terrace.plan", *arguments, codes=codes)
+        shown: dict[str, Any] = json.loads(self.run("show", "-json", "terrace.plan"))
+        return shown
+
+
+def blocks(folder: Path, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Name and body of every block of a kind in a folder."""
+    for path in sorted(folder.glob("*.tf")):
+        for block in hcl2.loads(path.read_text(), serialization_options=OPTIONS).get(kind, []):
+            yield from block.items()
