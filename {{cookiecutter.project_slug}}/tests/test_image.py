@@ -22,6 +22,11 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 
 
+def image_environment(settings: Settings) -> dict[str, str]:
+    """As the image sets it, whose files nobody can write."""
+    return command_environment(settings) | {"PYTHONDONTWRITEBYTECODE": "1"}
+
+
 def instructions(name: str) -> list[str]:
     return re.findall(rf"(?m)^\s*{name} (.+)$", DOCKERFILE.replace("\\\n", " "))
 
@@ -87,7 +92,7 @@ def test_the_image_serves_from_files_it_cannot_write_and_its_health_check_sees_i
     image: Path, settings: Settings
 ) -> None:
     port, files = free_port(), set(image.rglob("*"))
-    environment = command_environment(settings) | {"APP_PORT": str(port)}
+    environment = image_environment(settings) | {"APP_PORT": str(port)}
     assert probe(image, environment) == 1, "nothing serves yet"
     with container(image, environment) as process:
         wait_until_healthy(image, environment)
@@ -102,7 +107,7 @@ def test_the_image_serves_from_files_it_cannot_write_and_its_health_check_sees_i
 @pytest.mark.nightly
 def test_a_connection_outlives_the_silence_a_load_balancer_allows(image: Path, settings: Settings) -> None:
     """It keeps one for 60 seconds; a request sent into a connection that the service closes is a 502."""
-    environment = command_environment(settings) | {"APP_PORT": str(free_port())}
+    environment = image_environment(settings) | {"APP_PORT": str(free_port())}
     with container(image, environment):
         wait_until_healthy(image, environment)
         connection = HTTPConnection("127.0.0.1", int(environment["APP_PORT"]), timeout=5)
@@ -116,7 +121,7 @@ def test_a_connection_outlives_the_silence_a_load_balancer_allows(image: Path, s
 
 def test_the_health_check_fails_while_the_process_hangs(image: Path, settings: Settings) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        environment = command_environment(settings) | {"APP_PORT": str(silent.getsockname()[1])}
+        environment = image_environment(settings) | {"APP_PORT": str(silent.getsockname()[1])}
         assert probe(image, environment) == 1
 
 
@@ -124,7 +129,7 @@ def test_the_image_migrates(image: Path, settings: Settings) -> None:
     finished = subprocess.run(
         [sys.executable, "-m", "app", "migrate", "status"],
         cwd=image,
-        env=command_environment(settings),
+        env=image_environment(settings),
         capture_output=True,
         text=True,
         timeout=60,

@@ -4,7 +4,7 @@ import sys
 from typing import NoReturn
 
 import typer
-from asyncpg import InterfaceError, PostgresError
+from asyncpg import InterfaceError, InvalidAuthorizationSpecificationError, PostgresError
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -54,8 +54,9 @@ def _fault(error: Exception) -> str:
     """The kind of a fault only: the messages of a database repeat statements and values."""
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}"
-    kind = type(root_cause(error)).__name__
-    if is_outage(error):
+    cause = root_cause(error)
+    kind = type(cause).__name__
+    if is_outage(error) and not isinstance(cause, InvalidAuthorizationSpecificationError):
         return f"PostgreSQL or Redis did not answer ({kind}); does it run, and are the URLs right?"
     return f"PostgreSQL refused ({kind}); its own log says why"
 
