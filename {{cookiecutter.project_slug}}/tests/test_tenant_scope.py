@@ -34,6 +34,7 @@ ALLOWED: dict[Check, dict[str, str]] = {
         "core/provisioning.py": "makes logins and the database, as the superuser",
         "core/routing.py": "puts the route into the driver's BEGIN",
         "operators/service.py": "changes operators, which the runtime login may not",
+        "tenants/admin_passwords.py": "changes a password with its row in the trail, as the owner",
         "tenants/bootstrap.py": "asks the registry, as the owner, for the first tenant",
         "tenants/copying.py": "runs COPY on connections that it is given",
         "tenants/creation.py": "claims slugs and writes the trail, as the owner",
@@ -60,8 +61,8 @@ ALLOWED: dict[Check, dict[str, str]] = {
         "tenants/isolation_routing.py": "the isolation proof measures a pool of its own",
     },
     platform_sessions: {
+        "cli/lookup.py": "finds a tenant by its slug",
         "cli/operators.py": "verifies the trail of operators",
-        "cli/tenant_archives.py": "finds a tenant by its slug",
         "cli/tenants.py": "shows the registry to whoever runs the service",
         "health/router.py": "asks whether the registry answers",
         "limits/service.py": "reads the limits of one tenant, which it names",

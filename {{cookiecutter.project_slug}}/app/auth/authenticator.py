@@ -14,16 +14,20 @@ from app.auth.api_key_format import MalformedKey, ParsedKey, parse
 from app.auth.errors import AmbiguousCredentials, InvalidAccessToken, InvalidAPIKey
 from app.auth.models import APIKey
 from app.auth.passwords import PasswordHasher
+from app.auth.sessions import login_stands
 from app.auth.tokens import Actor, InvalidToken, RejectionReason, TokenCodec
 from app.core.cache import SingleFlightCache
-from app.core.context import OperatorRef, Principal
+from app.core.context import OperatorRef, Principal, TenantRef
 from app.core.database import TenantDatabases
 from app.tenants import TenantRegistry
 
 KEY_TTL_SECONDS: Final = 30.0
 TOKEN_TTL_SECONDS: Final = 30.0
+LOGIN_TTL_SECONDS: Final = 30.0
 MAX_ENTRIES: Final = 10_000
 API_KEY_HEADER: Final = "x-api-key"
+# A suspended tenant's key is verified too: who holds it may know why it does not work.
+STATES_WITH_KEYS: Final = frozenset({"active", "suspended"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,7 @@ class Authenticator:
         self._brand = api_key_prefix
         self._tokens: TTLCache[bytes, VerifiedToken] = TTLCache(MAX_ENTRIES, TOKEN_TTL_SECONDS)
         self._keys = SingleFlightCache(self._verify_key, ttl_seconds=KEY_TTL_SECONDS, size=MAX_ENTRIES)
+        self._logins = SingleFlightCache(self._login_stands, ttl_seconds=LOGIN_TTL_SECONDS, size=MAX_ENTRIES)
 
     async def authenticate(self, headers: Headers) -> Principal | OperatorRef | None:
         """The caller, or None when no credential was sent.
@@ -85,6 +90,24 @@ class Authenticator:
             return await self._from_bearer(authorizations[0])
         return None
 
+    async def confirm_login(self, principal: Principal, tenant: TenantRef) -> None:
+        """Raises InvalidAccessToken when the login of a token was ended since the token was issued.
+
+        `tenant` is confirmed, so only after a change of it, which raised its epoch, is the database asked.
+        """
+        login = principal.login
+        if (
+            login is not None
+            and login.epoch != tenant.epoch
+            and not await self._logins.get((tenant, login.id))
+        ):
+            raise _invalid("Its login was ended; log in again.")
+
+    async def _login_stands(self, request: tuple[TenantRef, UUID]) -> bool:
+        tenant, login_id = request
+        async with self._databases.tenant(tenant) as session:
+            return await login_stands(session, login_id)
+
     async def _from_bearer(self, authorization: str) -> Principal | OperatorRef:
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer":
@@ -95,10 +118,7 @@ class Authenticator:
             if error.reason is RejectionReason.TYPE:
                 return await self._operators.authenticate(token)
             expired = error.reason is RejectionReason.EXPIRED
-            raise InvalidAccessToken(
-                "It has expired; use the refresh token." if expired else None,
-                headers={"WWW-Authenticate": 'Bearer error="invalid_token"'},
-            ) from None
+            raise _invalid("It has expired; use the refresh token." if expired else None) from None
         actor = verified.actor
         if actor is not None and await self._operators.confirm(actor.subject, actor.epoch) is None:
             raise InvalidAccessToken("The operator who acts here is disabled, or has a new password.")
@@ -118,6 +138,7 @@ class Authenticator:
             kind="user",
             role=claims.role,
             actor_id=claims.actor.subject if claims.actor else None,
+            login=claims.login,
         )
         verified = VerifiedToken(principal, claims.expires_at, claims.actor)
         self._tokens[digest] = verified
@@ -137,8 +158,8 @@ class Authenticator:
     async def _verify_key(self, request: tuple[bytes, ParsedKey]) -> tuple[Principal, datetime | None]:
         """Raises InvalidAPIKey, which is not remembered: a key may become valid at any moment."""
         _, parsed = request
-        tenant = await self._registry.get_active(parsed.tenant_id)
-        if tenant is None:
+        tenant = await self._registry.get(parsed.tenant_id)
+        if tenant is None or tenant.state not in STATES_WITH_KEYS:
             raise InvalidAPIKey
         async with self._databases.tenant(tenant) as session:
             query = select(APIKey.secret_hash, APIKey.role, APIKey.scopes, APIKey.expires_at).where(
@@ -160,3 +181,7 @@ class Authenticator:
 
     def _digest(self, credential: str) -> bytes:
         return hmac.digest(self._digest_key, credential.encode("utf-8", "surrogateescape"), "sha256")
+
+
+def _invalid(detail: str | None) -> InvalidAccessToken:
+    return InvalidAccessToken(detail, headers={"WWW-Authenticate": 'Bearer error="invalid_token"'})

@@ -1,14 +1,15 @@
-"""API keys of one tenant, for the other features that need to make one."""
+"""API keys and logins of one tenant, for the other features that make or end them."""
 
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import delete
+from sqlalchemy import delete, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.auth import api_key_format
 from app.auth.api_key_format import GeneratedKey
-from app.auth.models import APIKey
+from app.auth.models import APIKey, RefreshToken
+from app.core.database import utc_now
 
 
 def new_api_key(brand: str, *, live: bool, tenant_id: UUID, key_id: UUID) -> GeneratedKey:
@@ -47,3 +48,12 @@ async def add_api_key(
 async def delete_api_keys(session: AsyncSession, *, name: str) -> None:
     """Remove the keys of this name."""
     await session.execute(delete(APIKey).where(APIKey.name == name))
+
+
+async def end_logins(session: AsyncSession, user_id: UUID) -> None:
+    """Revoke the refresh tokens of a user. Access tokens end with the next epoch of the tenant."""
+    await session.execute(
+        update(RefreshToken)
+        .where(RefreshToken.user_id == user_id, RefreshToken.revoked_at.is_(None))
+        .values(revoked_at=utc_now())
+    )

@@ -2,6 +2,8 @@
 
 A refresh token is `rt_` and the base64url of the tenant's id and 32 random bytes; only its SHA-256 is
 stored. Using one twice means that it was copied, so it ends every token of that login (RFC 9700, 4.14.2).
+A login is over when any of its refresh tokens is revoked: who revokes them does not see one that is issued in
+the same moment.
 """
 
 import hashlib
@@ -14,14 +16,14 @@ from typing import Final
 from uuid import UUID
 
 import structlog
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.auth.errors import InvalidCredentials, InvalidRefreshToken
 from app.auth.models import RefreshToken
 from app.auth.passwords import PasswordHasher
 from app.auth.tokens import TokenCodec
-from app.core.context import TenantRef
+from app.core.context import LoginRef, TenantRef
 from app.core.database import TenantDatabases, utc_now
 from app.core.ids import new_id
 from app.tenants import TenantMoving, TenantRegistry
@@ -75,14 +77,15 @@ class Sessions:
         async with self._databases.tenant(tenant) as session:
             if not await users.record_login(session, credentials, new_hash=result.new_hash):
                 raise InvalidCredentials
+            login = LoginRef(new_id(), tenant.epoch)
             refresh_token = self._add_refresh_token(
                 session,
                 tenant.id,
                 credentials.id,
-                family_id=new_id(),
+                family_id=login.id,
                 expires_at=utc_now() + self._refresh_ttl,
             )
-        return self._pair(tenant, credentials.id, credentials.role, refresh_token)
+        return self._pair(tenant, credentials.id, credentials.role, login, refresh_token)
 
     async def refresh(self, token: str) -> TokenPair:
         """Exchange a refresh token for a new pair; the family keeps the expiry its login gave it.
@@ -95,8 +98,8 @@ class Sessions:
         # Refused after the block, so that the revocation of a copied family is committed.
         if rotated is None:
             raise InvalidRefreshToken
-        user, refresh_token = rotated
-        return self._pair(tenant, user.id, user.role, refresh_token)
+        user, login, refresh_token = rotated
+        return self._pair(tenant, user.id, user.role, login, refresh_token)
 
     async def log_out(self, token: str) -> None:
         """End the login that a refresh token belongs to; an unknown token is already logged out."""
@@ -111,9 +114,11 @@ class Sessions:
 
     async def _rotate(
         self, session: AsyncSession, tenant: TenantRef, token: str
-    ) -> tuple[users.ActiveUser, str] | None:
+    ) -> tuple[users.ActiveUser, LoginRef, str] | None:
         stored = await self._lock(session, token)
-        if stored is None or stored.revoked_at is not None or stored.expires_at <= utc_now():
+        if stored is None or stored.expires_at <= utc_now():
+            return None
+        if not await login_stands(session, stored.family_id):
             return None
         if stored.used_at is not None:
             await self._revoke_family(session, stored.family_id)
@@ -126,7 +131,7 @@ class Sessions:
         refresh_token = self._add_refresh_token(
             session, tenant.id, user.id, family_id=stored.family_id, expires_at=stored.expires_at
         )
-        return user, refresh_token
+        return user, LoginRef(stored.family_id, tenant.epoch), refresh_token
 
     async def _tenant_of(self, token: str) -> TenantRef:
         tenant = await self._registry.read(_tenant_id_of(token))
@@ -159,9 +164,17 @@ class Sessions:
         )
         return token
 
-    def _pair(self, tenant: TenantRef, user_id: UUID, role: str, refresh_token: str) -> TokenPair:
-        access_token = self._codec.issue(user_id, tenant.id, role)
+    def _pair(
+        self, tenant: TenantRef, user_id: UUID, role: str, login: LoginRef, refresh_token: str
+    ) -> TokenPair:
+        access_token = self._codec.issue(user_id, tenant.id, role, login=login)
         return TokenPair(access_token, refresh_token, self._access_ttl_seconds)
+
+
+async def login_stands(session: AsyncSession, login_id: UUID) -> bool:
+    """False when any of its refresh tokens is revoked, or there is none."""
+    query = select(func.bool_and(RefreshToken.revoked_at.is_(None))).where(RefreshToken.family_id == login_id)
+    return bool(await session.scalar(query))
 
 
 def _refuse_moving(tenant: TenantRef) -> None:

@@ -19,6 +19,7 @@ from jose import jws
 from jose.exceptions import JOSEError
 
 from app.auth.key_ring import ALGORITHM, KeyRing, VerificationKey
+from app.core.context import LoginRef
 from app.core.ids import new_id
 
 TOKEN_TYPE: Final = "at+jwt"  # noqa: S105  # a media type
@@ -155,6 +156,7 @@ class AccessClaims:
     jti: str
     issued_at: datetime
     expires_at: datetime
+    login: LoginRef | None = None
     actor: Actor | None = None
 
 
@@ -173,10 +175,13 @@ class TokenCodec:
         now: datetime | None = None,
         *,
         ttl: timedelta | None = None,
+        login: LoginRef | None = None,
         actor: Actor | None = None,
     ) -> str:
-        """A signed access token; with an `actor`, one by which an operator acts as the subject."""
+        """A signed access token of a `login`, or of an `actor`, the operator who acts as the subject."""
         members: dict[str, Any] = {"tid": str(tenant_id), "role": role}
+        if login is not None:
+            members |= {"sid": str(login.id), "epoch": login.epoch}
         if actor is not None:
             members["act"] = {"sub": str(actor.subject), "epoch": actor.epoch}
         return self._codec.sign(subject, members, ttl=ttl or self._ttl, now=now)
@@ -189,6 +194,8 @@ class TokenCodec:
         if not isinstance(role, str) or not 0 < len(role) <= MAX_ROLE_LENGTH:
             refuse(RejectionReason.CLAIMS)
         actor = _actor(claims.members["act"]) if "act" in claims.members else None
+        # Without one of them nothing could end the token before its time.
+        login = _login(claims.members) if actor is None else None
         if actor is not None and claims.expires_at <= now:  # A time box has no leeway.
             refuse(RejectionReason.EXPIRED)
         return AccessClaims(
@@ -198,6 +205,7 @@ class TokenCodec:
             jti=claims.jti,
             issued_at=claims.issued_at,
             expires_at=claims.expires_at,
+            login=login,
             actor=actor,
         )
 
@@ -223,6 +231,11 @@ def epoch_claim(value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value < 2**63:
         refuse(RejectionReason.CLAIMS)
     return value
+
+
+def _login(members: Mapping[str, Any]) -> LoginRef:
+    """`sid` as in OpenID Connect Front-Channel Logout, and our own `epoch`."""
+    return LoginRef(uuid_claim(members.get("sid")), epoch_claim(members.get("epoch")))
 
 
 def _actor(value: Any) -> Actor:

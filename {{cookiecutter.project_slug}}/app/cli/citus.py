@@ -11,6 +11,7 @@ from sqlalchemy import make_url, select
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.cli.lookup import checked_slug
 from app.cli.tenants import Slug
 from app.core.citus_provisioning import check_cluster, provision_cluster
 from app.core.provisioning import OWNER_ROLE, RUNTIME_ROLE
@@ -118,7 +119,7 @@ def rebalance(
 
 async def _id_of(owners: OwnerDatabases, slug: str) -> UUID:
     async with owners.registry.connect() as connection:
-        tenant_id = await connection.scalar(select(Tenant.id).where(Tenant.slug == slug))
+        tenant_id = await connection.scalar(select(Tenant.id).where(Tenant.slug == checked_slug(slug)))
     if tenant_id is None:
         raise TenantNotFound(f"no tenant has the slug {slug}")
     return tenant_id

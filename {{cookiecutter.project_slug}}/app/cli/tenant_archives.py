@@ -10,9 +10,8 @@ from uuid import UUID
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-from sqlalchemy import select
 
-from app.cli.connections import runtime_database
+from app.cli.lookup import find_tenant_id
 from app.cli.recording import recorder
 from app.core.context import DEFAULT_PLACEMENT
 from app.core.database import utc_now
@@ -20,9 +19,7 @@ from app.core.settings import load_settings
 from app.tenants import copying
 from app.tenants.archive import Archive, verify
 from app.tenants.bootstrap import export_from, import_from, move_from
-from app.tenants.errors import TenantNotFound
 from app.tenants.manifest import Manifest
-from app.tenants.models import Tenant
 from app.tenants.move import MoveReport
 
 console = Console(stderr=True, highlight=False)
@@ -41,7 +38,7 @@ def export(
         async with export_from(load_settings()) as export_:
             with _progress() as progress:
                 return await export_.run(
-                    await _id_of(tenant),
+                    await find_tenant_id(tenant),
                     to,
                     with_usage=with_usage,
                     record=recorder("tenants:export"),
@@ -102,7 +99,7 @@ def move(
 
     async def moved() -> MoveReport | None:
         async with move_from(load_settings()) as move_:
-            tenant_id = await _id_of(tenant)
+            tenant_id = await find_tenant_id(tenant)
             if cancel:
                 await move_.cancel(tenant_id, record=recorder("tenants:cancel_move"))
                 return None
@@ -153,15 +150,3 @@ def _progress(archive: Archive | None = None) -> Iterator[copying.Progress]:
             bars.update(tasks[table], completed=passed)
 
         yield show
-
-
-async def _id_of(slug: str) -> UUID:
-    database = runtime_database()
-    try:
-        async with database.platform() as session:
-            tenant_id: UUID | None = await session.scalar(select(Tenant.id).where(Tenant.slug == slug))
-    finally:
-        await database.close()
-    if tenant_id is None:
-        raise TenantNotFound(f"no tenant has the slug {slug}")
-    return tenant_id

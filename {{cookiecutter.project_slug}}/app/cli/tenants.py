@@ -7,29 +7,39 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Annotated
-from uuid import UUID
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
+from rich.text import Text
 from sqlalchemy import select
 
 from app.cli.connections import runtime_database
+from app.cli.lookup import checked_slug, find_tenant_id
 from app.cli.recording import recorder
 from app.cli.tenant_archives import export_before_purge
 from app.core.context import DEFAULT_PLACEMENT
 from app.core.settings import load_settings
-from app.tenants.bootstrap import bootstrap_first_tenant, lifecycle_from, onboarding_from
+from app.tenants.bootstrap import (
+    admin_passwords_from,
+    bootstrap_first_tenant,
+    lifecycle_from,
+    onboarding_from,
+)
 from app.tenants.creation import NewTenant, TenantCredentials
 from app.tenants.errors import TenantNotFound
 from app.tenants.lifecycle import Lifecycle
 from app.tenants.models import Isolation, Plan, Tenant, TenantOperation
 from app.tenants.onboarding import slugify
 from app.tenants.operations import UNFINISHED
+from app.users.service import normalize_email
 
 app = typer.Typer(help="Create, look at, change and delete tenants.", no_args_is_help=True)
 console = Console(stderr=True)
+
+UUID_LENGTH: Final = 36
+UNCUT_WIDTH: Final = 1_000  # Wider than any row.
 
 Slug = Annotated[str, typer.Argument(help="The tenant's slug.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
@@ -75,10 +85,13 @@ def bootstrap(as_json: AsJson = False) -> None:
 @app.command("list")
 def list_tenants() -> None:
     """Every tenant with its state and plan."""
-    table = Table("slug", "name", "state", "plan", "revision", "id")
+    # Slugs and ids are there to be copied, so they are never cut; into a pipe nothing is.
+    slug, tenant_id = (Column(name, no_wrap=True, overflow="ignore") for name in ("slug", "id"))
+    tenant_id.min_width = UUID_LENGTH
+    table = Table(slug, "name", "state", "plan", "revision", tenant_id)
     for row in asyncio.run(_all_tenants()):
-        table.add_row(row.slug, row.name, row.state, row.plan, row.revision or "", str(row.id))
-    Console().print(table)
+        table.add_row(row.slug, Text(row.name), row.state, row.plan, row.revision or "", str(row.id))
+    Console(width=None if sys.stdout.isatty() else UNCUT_WIDTH).print(table)
 
 
 @app.command()
@@ -87,19 +100,18 @@ def credentials(
     email: Annotated[str, typer.Option(help="Email of one of its admins.")],
     reset: Annotated[bool, typer.Option("--reset", help="Really replace the password.")] = False,
 ) -> None:
-    """Give an admin who lost the password a new one. Passwords are stored as hashes, so none can be shown."""
+    """Give an admin who lost the password a new one, and end the logins that the old one began."""
     if not reset:
         raise typer.BadParameter("add --reset to replace the password; the old one cannot be shown")
 
-    async def changed() -> str | None:
-        async with onboarding_from(load_settings()) as onboarding:
-            return await onboarding.reset_admin_password(tenant, email)
+    async def changed() -> str:
+        tenant_id = await find_tenant_id(tenant)
+        async with admin_passwords_from(load_settings()) as passwords:
+            record = recorder("tenants:reset_credentials", email=normalize_email(email))
+            return await passwords.reset(tenant_id, email, record=record)
 
-    password = asyncio.run(changed())
-    if password is None:
-        console.print(f"[red]error:[/red] {tenant} has no admin {email}.")
-        raise typer.Exit(1)
-    sys.stdout.write(password + "\n")
+    sys.stdout.write(asyncio.run(changed()) + "\n")
+    console.print(f"{email} is logged out everywhere. API keys work as before.", soft_wrap=True)
 
 
 @app.command()
@@ -108,7 +120,10 @@ def show(tenant: Slug) -> None:
     row, operation = asyncio.run(_one_tenant(tenant))
     facts = {column.name: getattr(row, column.name) for column in Tenant.__table__.columns}
     if operation is not None:
-        facts |= {f"operation_{name}": getattr(operation, name) for name in ("kind", "step", "attempts")}
+        facts |= {
+            f"operation_{name}": getattr(operation, name)
+            for name in ("kind", "state", "step", "attempts", "error")
+        }
     for name, value in facts.items():
         if value is not None:
             sys.stdout.write(f"{name:18} {value}\n")
@@ -116,15 +131,21 @@ def show(tenant: Slug) -> None:
 
 @app.command("resume-onboarding")
 def resume_onboarding(tenant: Slug, as_json: AsJson = False) -> None:
-    """Finish an onboarding that was interrupted. New credentials are printed if the admin had none yet."""
+    """Finish an onboarding that was interrupted, and print the credentials that nobody has got to see yet."""
 
     async def finished() -> TenantCredentials | None:
         async with onboarding_from(load_settings()) as onboarding:
-            return await onboarding.resume(await _id_of(tenant), record=recorder("tenants:resume_onboarding"))
+            return await onboarding.resume(
+                await find_tenant_id(tenant), record=recorder("tenants:resume_onboarding")
+            )
 
     credentials = asyncio.run(finished())
     if credentials is None:
-        console.print(f"{tenant} is active; its admin's credentials were handed out before.")
+        console.print(
+            f"{tenant} is active. Its admin's credentials were saved by the command that began it; if they"
+            " are lost, `tenants credentials --reset` gives a new password.",
+            soft_wrap=True,
+        )
         return
     _print(credentials, as_json=as_json)
 
@@ -135,7 +156,9 @@ def cancel_onboarding(tenant: Slug) -> None:
 
     async def cancel() -> None:
         async with onboarding_from(load_settings()) as onboarding:
-            await onboarding.cancel(await _id_of(tenant), record=recorder("tenants:cancel_onboarding"))
+            await onboarding.cancel(
+                await find_tenant_id(tenant), record=recorder("tenants:cancel_onboarding")
+            )
 
     asyncio.run(cancel())
     console.print(f"{tenant} is gone.")
@@ -205,7 +228,7 @@ async def _purge(tenant: str | None, *, now: bool, export_to: Path | None) -> bo
     """True when nothing is left of any of them."""
     clean = True
     async with lifecycle_from(load_settings()) as (_, purge_):
-        for tenant_id in await purge_.due() if tenant is None else [await _id_of(tenant)]:
+        for tenant_id in await purge_.due() if tenant is None else [await find_tenant_id(tenant)]:
             if export_to is not None:
                 await export_before_purge(tenant_id, export_to)
             remains = await purge_.run(tenant_id, before_grace_ends=now, record=recorder("tenants:purge"))
@@ -221,21 +244,17 @@ def _change(slug: str, change: Callable[..., Awaitable[object]], action: str, **
 
     async def changed() -> None:
         async with lifecycle_from(load_settings()) as (lifecycle, _):
-            await change(lifecycle, tenant_id=await _id_of(slug), record=recorder(action, **details))
+            await change(lifecycle, tenant_id=await find_tenant_id(slug), record=recorder(action, **details))
 
     asyncio.run(changed())
     show(slug)
-
-
-async def _id_of(slug: str) -> UUID:
-    return (await _one_tenant(slug))[0].id
 
 
 async def _one_tenant(slug: str) -> tuple[Tenant, TenantOperation | None]:
     database = runtime_database()
     try:
         async with database.platform() as session:
-            tenant = await session.scalar(select(Tenant).where(Tenant.slug == slug))
+            tenant = await session.scalar(select(Tenant).where(Tenant.slug == checked_slug(slug)))
             if tenant is None:
                 raise TenantNotFound(f"no tenant has the slug {slug}")
             query = select(TenantOperation).where(
@@ -256,9 +275,9 @@ async def _all_tenants() -> list[Tenant]:
 
 
 def _print(credentials: TenantCredentials, *, as_json: bool) -> None:
-    values = {key: str(value) for key, value in asdict(credentials).items()}
+    values = {key: value and str(value) for key, value in asdict(credentials).items()}
     if as_json:
         sys.stdout.write(json.dumps(values) + "\n")
         return
     for key, value in values.items():
-        sys.stdout.write(f"{key:10} {value}\n")
+        sys.stdout.write(f"{key:10} {value or 'as the person chose it'}\n")

@@ -80,7 +80,7 @@ class Stack:
         if environment != Environment.DEV:
             raise EmbeddedError(
                 f"APP_ENVIRONMENT is {environment}, but this is the stack for development. Take it out of"
-                " .env and the environment, or start the service with `python -m app serve`."
+                " .env and the environment, or start the service with `.venv/bin/python -m app serve`."
             )
         made = generate_key_pair(self.local / "keys")
         self._values = {
@@ -129,7 +129,9 @@ class Stack:
         # Two set-ups of one folder take turns.
         report = asyncio.run(Fleet(settings.owner_urls).apply(wait=True))
         if not report.ok:
-            raise EmbeddedError("Not every schema is at head; `python -m app migrate apply` says why.")
+            raise EmbeddedError(
+                "Not every schema is at head; `.venv/bin/python -m app migrate apply` says why."
+            )
         return f"platform at {report.platform.end}, tenants at {report.head}"
 
     def write_settings(self) -> Settings:
@@ -150,8 +152,8 @@ class Stack:
             return f"{created.tenant}, admin {created.email}"
         if not self.first_tenant_file.exists():
             return (
-                "exists, but its credentials are not in .local; `python -m app tenants credentials --reset`"
-                " gives its admin a new password"
+                "exists, but its credentials are not in .local; `.venv/bin/python -m app tenants credentials"
+                " --reset` gives its admin a new password"
             )
         return "kept"
 

@@ -34,6 +34,7 @@ def install(
         TenantContext: {"registry": registry},
         RateLimit: {
             "limiter": limiter,
+            "authenticator": authenticator,
             "registry": registry,
             "trusted_proxies": settings.trusted_proxy_count,
         },

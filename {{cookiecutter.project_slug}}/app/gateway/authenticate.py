@@ -5,7 +5,7 @@ from typing import Protocol
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.core.context import OperatorRef, Principal
+from app.core.context import OperatorRef, Principal, TenantRef
 from app.core.errors import AppError, Unauthorized
 
 
@@ -13,6 +13,8 @@ class Authenticates(Protocol):
     """Raises Unauthorized for a credential that is not valid; None means that there was none."""
 
     async def authenticate(self, headers: Headers) -> Principal | OperatorRef | None: ...
+
+    async def confirm_login(self, principal: Principal, tenant: TenantRef) -> None: ...
 
 
 class Authenticate:

@@ -8,7 +8,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.core.context import Principal, TenantRef
-from app.core.errors import AppError, TooManyRequests, send_problem
+from app.core.errors import AppError, TooManyRequests, Unauthorized, send_problem
+from app.gateway.authenticate import Authenticates
 from app.gateway.tenant_context import DELETED, FindsTenants, admit
 from app.limits.gcra import BucketState, Verdict
 from app.limits.plans import RouteClass, is_exempt, route_class
@@ -18,16 +19,23 @@ UNKNOWN_ADDRESS: Final = "unknown"
 
 
 class RateLimit:
-    """Answers 429 itself, and lets no request act on an old copy of its tenant.
+    """Answers 429 itself, and lets no request act on an old copy of its tenant or for an ended login.
 
     `trusted_proxies` says how many hops of X-Forwarded-For are ours.
     """
 
     def __init__(
-        self, app: ASGIApp, *, limiter: RateLimiter, registry: FindsTenants, trusted_proxies: int
+        self,
+        app: ASGIApp,
+        *,
+        limiter: RateLimiter,
+        authenticator: Authenticates,
+        registry: FindsTenants,
+        trusted_proxies: int,
     ) -> None:
         self._app = app
         self._limiter = limiter
+        self._authenticator = authenticator
         self._registry = registry
         self._trusted_proxies = trusted_proxies
 
@@ -61,6 +69,7 @@ class RateLimit:
             )
             await send_problem(scope, receive, send, refusal)
             return
+        await self._confirm_login(scope)
 
         async def send_with_limits(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -68,6 +77,16 @@ class RateLimit:
             await send(message)
 
         await self._app(scope, receive, send_with_limits)
+
+    async def _confirm_login(self, scope: Scope) -> None:
+        """Take the principal away when its login was ended; the access check raises why."""
+        state = scope["state"]
+        if state["tenant"] is None:
+            return
+        try:
+            await self._authenticator.confirm_login(state["principal"], state["tenant"])
+        except Unauthorized as error:
+            state.update(tenant=None, principal=None, auth_error=error)
 
     async def _current(
         self, tenant: TenantRef, principal: Principal, charged_class: RouteClass, decision: Decision

@@ -2,13 +2,17 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from uuid import UUID
 
 from redis.asyncio import Redis
 from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.auth.passwords import PasswordHasher
 from app.core.redis import make_redis
 from app.core.settings import Settings
+from app.operators import record_action
+from app.tenants.admin_passwords import AdminPasswords
 from app.tenants.creation import CreationTools, NewTenant, Save, TenantCredentials
 from app.tenants.errors import InvalidTenant, NothingToResume, TenantExists
 from app.tenants.export import Export
@@ -66,6 +70,17 @@ async def lifecycle_from(settings: Settings) -> AsyncIterator[tuple[Lifecycle, P
 
 
 @asynccontextmanager
+async def admin_passwords_from(settings: Settings) -> AsyncIterator[AdminPasswords]:
+    """Passwords of admins for one command; closes what it opened."""
+    hasher = PasswordHasher(rounds=settings.bcrypt_rounds, workers=1)
+    try:
+        async with _opened(settings) as (owners, redis):
+            yield AdminPasswords(owners, redis, hasher=hasher)
+    finally:
+        hasher.close()
+
+
+@asynccontextmanager
 async def export_from(settings: Settings) -> AsyncIterator[Export]:
     """Export for one command; closes what it opened."""
     async with _opened(settings) as (owners, _):
@@ -98,7 +113,7 @@ async def _opened(settings: Settings) -> AsyncIterator[tuple[OwnerDatabases, Red
 
 
 async def bootstrap_first_tenant(settings: Settings, *, save: Save | None = None) -> TenantCredentials | None:
-    """Create the first tenant, or finish it; None when it exists.
+    """Create the first tenant, or finish it, and record that; None when it exists.
 
     Raises InvalidTenant, NoMigrationDatabase.
     """
@@ -111,7 +126,7 @@ async def bootstrap_first_tenant(settings: Settings, *, save: Save | None = None
     )
     async with onboarding_from(settings) as onboarding:
         try:
-            return await onboarding.create(new, save=save)
+            return await onboarding.create(new, save=save, record=_record_bootstrap)
         except TenantExists:
             pass
         owners = OwnerDatabases.from_settings(settings)
@@ -123,6 +138,10 @@ async def bootstrap_first_tenant(settings: Settings, *, save: Save | None = None
         if tenant_id is None:
             return None
         try:
-            return await onboarding.resume(tenant_id, save=save)
+            return await onboarding.resume(tenant_id, save=save, record=_record_bootstrap)
         except NothingToResume:
             return None
+
+
+async def _record_bootstrap(session: AsyncSession, tenant_id: UUID) -> None:
+    await record_action(session, "tenants:bootstrap", tenant_id=tenant_id)

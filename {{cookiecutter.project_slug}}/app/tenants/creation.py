@@ -22,7 +22,7 @@ from app.core.migrations import head_revision
 from app.limits.service import override_tenant_limit
 from app.tenants.errors import InvalidTenant, TenantExists, TenantNotFound
 from app.tenants.models import Plan, Tenant, TenantState
-from app.tenants.operations import Step
+from app.tenants.operations import Step, note_parameters
 from app.tenants.placements import OwnerDatabases
 from app.tenants.schema import create_schema, in_schema
 from app.users import service as users
@@ -31,6 +31,9 @@ SLUG_PATTERN: Final = re.compile(r"[a-z][a-z0-9-]{0,38}[a-z0-9]")
 GENERATED_PASSWORD_BYTES: Final = 18
 MAX_PER_MINUTE: Final = 10_000_000
 FIRST_KEY: Final = "first key"
+# Members of an onboarding's parameters, for who resumes it.
+CHOSE_PASSWORD: Final = "chose_password"  # noqa: S105  # a name
+CREDENTIALS_SAVED: Final = "credentials_saved"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +66,15 @@ class NewTenant:
 
 @dataclass(frozen=True, slots=True)
 class TenantCredentials:
-    """What the first person of a tenant needs. Shown once: only hashes are stored."""
+    """What the first person of a tenant needs. Shown once: only hashes are stored.
+
+    `password` is None when the person chose it, and an attempt before this one knew it.
+    """
 
     tenant_id: UUID
     tenant: str
     email: str
-    password: str
+    password: str | None
     api_key: str
 
 
@@ -99,6 +105,7 @@ class Creation:
         *,
         save: Save | None,
         password: str | None = None,
+        keep_password: bool = False,
     ) -> None:
         self._tools = tools
         self._tenant_id = tenant_id
@@ -106,6 +113,7 @@ class Creation:
         self._new = new
         self._save = save
         self._password = password
+        self._keep_password = keep_password
         self.credentials: TenantCredentials | None = None
 
     def steps(self) -> list[Step]:
@@ -145,18 +153,23 @@ class Creation:
 
     async def _make_admin(self, registry: AsyncConnection) -> None:
         tools, key_id = self._tools, new_id()
-        password = self._password or secrets.token_urlsafe(GENERATED_PASSWORD_BYTES)
         key = auth.new_api_key(
             tools.api_key_prefix, live=tools.live, tenant_id=self._tenant_id, key_id=key_id
         )
+        password = self._password or generate_password()
         password_hash, secret_hash = await asyncio.gather(
             tools.hasher.hash(password), tools.key_hasher.hash(key.secret)
         )
-        credentials = TenantCredentials(
-            self._tenant_id, self._new.slug, self._new.admin_email, password, key.plaintext
-        )
         async with self._session(registry) as session:
-            admin = await users.put_user(
+            admin = await self._chooser(session)
+            credentials = TenantCredentials(
+                self._tenant_id,
+                self._new.slug,
+                self._new.admin_email,
+                password if admin is None else None,
+                key.plaintext,
+            )
+            admin = admin or await users.put_user(
                 session, email=self._new.admin_email, role=ADMIN, password_hash=password_hash
             )
             # Of an attempt whose credentials nobody got to see.
@@ -172,7 +185,14 @@ class Creation:
             )
             if self._save is not None:
                 self._save(credentials)
+        await note_parameters(registry, self._tenant_id, {CREDENTIALS_SAVED: self._save is not None})
         self.credentials = credentials
+
+    async def _chooser(self, session: AsyncSession) -> users.ActiveUser | None:
+        """The admin whom an earlier attempt made with a password of their own choice."""
+        if not self._keep_password:
+            return None
+        return await users.find_active_by_email(session, self._new.admin_email)
 
     async def _activate(self, registry: AsyncConnection) -> None:
         await registry.execute(
@@ -192,6 +212,11 @@ class Creation:
             await session.flush()
 
 
+def generate_password() -> str:
+    """144 random bits."""
+    return secrets.token_urlsafe(GENERATED_PASSWORD_BYTES)
+
+
 async def write_record(connection: AsyncConnection, tenant_id: UUID, record: Record | None) -> None:
     """Keep what is to be kept, in the caller's transaction; last in it, because writers of a trail queue."""
     if record is not None:
@@ -204,7 +229,9 @@ async def claim_slug(connection: AsyncConnection, slug: str) -> None:
     """Two creations of the same slug take turns, so the second sees the first. Raises TenantExists."""
     await connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(slug, 0))))
     if await connection.scalar(select(Tenant.id).where(Tenant.slug == slug)) is not None:
-        raise TenantExists(f"{slug} is taken.")
+        raise TenantExists(
+            f"{slug} is taken; give a slug of your own (`slug` over HTTP, `--slug` in commands)."
+        )
 
 
 async def find_tenant(connection: AsyncConnection, tenant_id: UUID) -> Row[Any]:

@@ -13,6 +13,20 @@ class TenantNotFound(NotFound):
     title = "There is no such tenant"
 
 
+class TenantIdTaken(TenantExists):
+    title = "This tenant is here already"
+
+
+class AdminNotFound(NotFound):
+    slug = "admin-not-found"
+    title = "There is no such admin"
+
+
+class TenantSchemaMissing(Conflict):
+    slug = "tenant-schema-missing"
+    title = "The tenant's schema is missing"
+
+
 class InvalidTenant(Unprocessable):
     slug = "invalid-tenant"
     title = "The tenant cannot be created from this"

@@ -4,19 +4,18 @@ Nobody can log in to a tenant before its last step made it active.
 """
 
 import re
-import secrets
 import unicodedata
+from dataclasses import replace
 from uuid import UUID
 
-from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
-from app.access import ADMIN
 from app.core.context import DEFAULT_PLACEMENT, tenant_schema
 from app.core.ids import new_id
 from app.tenants import operations
 from app.tenants.creation import (
-    GENERATED_PASSWORD_BYTES,
+    CHOSE_PASSWORD,
+    CREDENTIALS_SAVED,
     SLUG_PATTERN,
     Creation,
     CreationTools,
@@ -27,12 +26,10 @@ from app.tenants.creation import (
     claim_slug,
     find_tenant,
 )
-from app.tenants.errors import TenantMoving
 from app.tenants.models import OperationKind, Plan, Tenant, TenantState
 from app.tenants.operations import OperationRef, tenant_locked
 from app.tenants.purge import forget
-from app.tenants.schema import drop_schema, in_schema
-from app.users import service as users
+from app.tenants.schema import drop_schema
 
 
 def slugify(name: str) -> str:
@@ -81,6 +78,7 @@ class Onboarding:
                     parameters={
                         "admin_email": new.admin_email,
                         "requests_per_minute": new.requests_per_minute,
+                        CHOSE_PASSWORD: password is not None,
                     },
                 )
             creation = Creation(self._tools, tenant_id, new, save=save, password=password)
@@ -90,10 +88,11 @@ class Onboarding:
     async def resume(
         self, tenant_id: UUID, *, save: Save | None = None, record: Record | None = None
     ) -> TenantCredentials | None:
-        """Finish an onboarding that was interrupted; the admin gets new credentials if it had none yet.
+        """Finish an onboarding that was interrupted, and hand out what nobody has got to see yet.
 
-        None when they were made (and saved) before. Raises TenantNotFound, NothingToResume,
-        OperationInProgress.
+        Nobody could log in so far, so the admin gets a new password and a new first key; of who signed up,
+        the password they chose is kept. None when `save` was given them before. Raises TenantNotFound,
+        NothingToResume, OperationInProgress.
         """
         async with tenant_locked(self._owners.registry, tenant_id) as connection:
             tenant = await find_tenant(connection, tenant_id)
@@ -106,7 +105,11 @@ class Onboarding:
                 placement=tenant.placement,
                 requests_per_minute=operation.parameters["requests_per_minute"],
             )
-            creation = Creation(self._tools, tenant_id, new, save=save)
+            told = operation.parameters
+            if operation.step == "activate" and not told.get(CREDENTIALS_SAVED, False):
+                operation = replace(operation, step="admin")
+            keep_password = told.get(CHOSE_PASSWORD, False)
+            creation = Creation(self._tools, tenant_id, new, save=save, keep_password=keep_password)
             await operations.run(connection, operation, creation.steps())
         return creation.credentials
 
@@ -129,30 +132,6 @@ class Onboarding:
             async with connection.begin():
                 await drop_schema(connection, schema)
                 await forget(connection, tenant_id, keep_trace=operation.parameters.get("revives", False))
-
-    async def reset_admin_password(self, slug: str, email: str) -> str | None:
-        """Give an admin of a tenant a new generated password. None when there is no such admin.
-
-        Raises TenantMoving.
-        """
-        password = secrets.token_urlsafe(GENERATED_PASSWORD_BYTES)
-        password_hash = await self._tools.hasher.hash(password)
-        async with self._owners.registry.begin() as connection:
-            # Held until the end: a move that begins meanwhile would leave this change behind.
-            query = select(Tenant.id, Tenant.placement, Tenant.moving_to).where(Tenant.slug == slug)
-            tenant = (await connection.execute(query.with_for_update(read=True))).one_or_none()
-            if tenant is None:
-                return None
-            if tenant.moving_to is not None:
-                raise TenantMoving
-            schema = tenant_schema(tenant.id)
-            async with (
-                in_schema(self._owners, connection, tenant.placement, schema) as placed,
-                AsyncSession(placed) as session,
-            ):
-                changed = await users.set_password(session, email, role=ADMIN, password_hash=password_hash)
-                await session.flush()
-        return password if changed else None
 
     async def _take_up(
         self, connection: AsyncConnection, tenant_id: UUID, record: Record | None, *kinds: OperationKind

@@ -11,7 +11,8 @@ from typing import Any, Final
 from uuid import UUID
 
 import structlog
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, type_coerce, update
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -123,6 +124,15 @@ async def take_up(connection: AsyncConnection, tenant_id: UUID, *kinds: Operatio
         error=None,
     )
     return operation
+
+
+async def note_parameters(connection: AsyncConnection, tenant_id: UUID, parameters: dict[str, Any]) -> None:
+    """Add to what the unfinished operation remembers, in the caller's transaction."""
+    await connection.execute(
+        update(TenantOperation)
+        .where(TenantOperation.tenant_id == tenant_id, TenantOperation.state.in_(UNFINISHED))
+        .values(parameters=TenantOperation.parameters.op("||")(type_coerce(parameters, JSONB)))
+    )
 
 
 async def run(connection: AsyncConnection, operation: OperationRef, steps: Sequence[Step]) -> None:

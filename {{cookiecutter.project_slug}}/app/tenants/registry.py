@@ -44,11 +44,6 @@ class TenantRegistry:
         """The tenant in whatever state it is, or None."""
         return await self._by_id.get(tenant_id)
 
-    async def get_active(self, tenant_id: UUID) -> TenantRef | None:
-        """The tenant if requests may be served for it."""
-        tenant = await self.get(tenant_id)
-        return tenant if tenant is not None and tenant.state == TenantState.ACTIVE else None
-
     async def read(self, tenant_id: UUID) -> TenantRef | None:
         """The tenant as it is now, whatever is remembered."""
         self._by_id.evict(tenant_id)

@@ -137,7 +137,8 @@ async def restore_tenant(tenant_id: UUID, lifecycle: CurrentLifecycle, action: C
 async def resume_onboarding(
     tenant_id: UUID, response: Response, onboarding: CurrentOnboarding, action: CurrentAction
 ) -> TenantCreated | None:
-    """The admin's new credentials; null when they were handed out before."""
+    """The admin's new credentials, without the password if the person chose it; null when the command that
+    began it saved them."""
     credentials = await onboarding.resume(tenant_id, record=_recorder(action))
     response.headers["Cache-Control"] = "no-store"
     return None if credentials is None else TenantCreated.model_validate(asdict(credentials))

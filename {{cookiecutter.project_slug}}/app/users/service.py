@@ -125,12 +125,15 @@ async def put_user(session: AsyncSession, *, email: str, role: str, password_has
     return ActiveUser(user_id, role)
 
 
-async def set_password(session: AsyncSession, email: str, *, role: str, password_hash: str) -> bool:
-    """Replace the password of a user with this role. False when there is none."""
-    changed = await session.scalar(
-        update(User)
-        .where(User.email == normalize_email(email), User.role == role)
-        .values(password_hash=password_hash, state=UserState.ACTIVE)
-        .returning(User.id)
+async def find_id(session: AsyncSession, email: str, *, role: str) -> UUID | None:
+    """The user with this role, disabled or not."""
+    query = select(User.id).where(User.email == normalize_email(email), User.role == role)
+    user_id: UUID | None = await session.scalar(query)
+    return user_id
+
+
+async def set_password(session: AsyncSession, user_id: UUID, *, password_hash: str) -> None:
+    """Replace the password of a user, who is then active."""
+    await session.execute(
+        update(User).where(User.id == user_id).values(password_hash=password_hash, state=UserState.ACTIVE)
     )
-    return changed is not None

@@ -19,6 +19,7 @@ from app.access import (
     requires,
 )
 from app.access.policies import compile_rules
+from app.core.context import LoginRef
 from app.core.database import Database
 from app.core.openapi import api_routes
 from tests.conftest import TestTenant, client_of
@@ -77,7 +78,7 @@ def test_a_permission_has_two_words() -> None:
 @pytest.mark.parametrize("role", list(DEFAULT_ROLES))
 async def test_the_roles_hold_on_every_route(app: FastAPI, tenant: TestTenant, role: str) -> None:
     """403 exactly where the role's rules say no; the body is not even read there."""
-    token = app.state.codec.issue(uuid.uuid4(), tenant.id, role)
+    token = app.state.codec.issue(uuid.uuid4(), tenant.id, role, login=tenant.login_ref)
     policy = compile_rules(default_rules(role))
     async with client_of(app) as client:
         for route in api_routes(app):
@@ -102,7 +103,7 @@ async def test_the_roles_hold_on_every_route(app: FastAPI, tenant: TestTenant, r
 async def test_an_unknown_role_may_do_nothing(
     app: FastAPI, client: httpx.AsyncClient, tenant: TestTenant
 ) -> None:
-    token = app.state.codec.issue(uuid.uuid4(), tenant.id, "emperor")
+    token = app.state.codec.issue(uuid.uuid4(), tenant.id, "emperor", login=tenant.login_ref)
     answer = await client.get("/v1/resources", headers={"Authorization": f"Bearer {token}"})
     assert answer.status_code == 403
 
@@ -134,7 +135,7 @@ async def test_a_token_for_another_tenant_opens_that_tenant_only(
 ) -> None:
     created = await tenant.client.post("/v1/resources", json={"name": "mine"})
     me = (await tenant.client.get("/v1/users/me")).json()
-    token = app.state.codec.issue(uuid.UUID(me["id"]), stranger.id, "admin")
+    token = app.state.codec.issue(uuid.UUID(me["id"]), stranger.id, "admin", login=stranger.login_ref)
     headers = {"Authorization": f"Bearer {token}"}
     assert (await client.get(created.headers["location"], headers=headers)).status_code == 404
     assert (await client.get("/v1/users/me", headers=headers)).status_code == 404
@@ -143,6 +144,6 @@ async def test_a_token_for_another_tenant_opens_that_tenant_only(
 async def test_a_token_for_a_tenant_that_does_not_exist_is_401(
     app: FastAPI, client: httpx.AsyncClient
 ) -> None:
-    token = app.state.codec.issue(uuid.uuid4(), uuid.uuid4(), "admin")
+    token = app.state.codec.issue(uuid.uuid4(), uuid.uuid4(), "admin", login=LoginRef(uuid.uuid4(), 1))
     answer = await client.get("/v1/resources", headers={"Authorization": f"Bearer {token}"})
     assert answer.status_code == 401

@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from jose import jws
 from sqlalchemy import text
 
+from app.auth.api_key_format import generate, parse
 from app.auth.passwords import PasswordHasher
 from app.core.database import Database, owner_engine
 from app.core.settings import Settings
@@ -215,10 +216,12 @@ def forged_tokens(app: FastAPI, tenant: TestTenant, token: str) -> dict[str, str
     codec, key = app.state.codec, app.state.key_ring.signing_key
     subject, tenant_id = uuid.UUID(claims["sub"]), tenant.id
     public_pem = app.state.key_ring.verification_key(key.kid).prepared.to_pem().decode()
+    hour_ago = datetime.now(UTC) - timedelta(hours=1)
     hs256 = jws.sign(claims, "x" * 64, headers={"typ": "at+jwt", "kid": key.kid}, algorithm="HS256")
     good_header = {"alg": "RS256", "typ": "at+jwt", "kid": key.kid}
     return {
-        "expired": codec.issue(subject, tenant_id, "admin", now=datetime.now(UTC) - timedelta(hours=1)),
+        "expired": codec.issue(subject, tenant_id, "admin", hour_ago, login=tenant.login_ref),
+        "neither of a login nor of an operator": codec.issue(subject, tenant_id, "admin"),
         "signature of another payload": f"{header}.{encode({**claims, 'role': 'read_only'})}.{signature}",
         "alg none": f"{encode({**good_header, 'alg': 'none'})}.{payload}.",
         "alg swapped to HS256": hs256,
@@ -340,16 +343,32 @@ async def test_the_database_holds_no_plain_secret(database_urls: DatabaseURLs, t
     assert secret[:32] not in stored
 
 
+def another_secret(key: str) -> str:
+    """A well-formed key with the ids of this one."""
+    brand = key.partition("_")[0]
+    parsed = parse(key, brand)
+    return generate(brand, live=False, tenant_id=parsed.tenant_id, key_id=parsed.key_id).plaintext
+
+
 async def test_a_suspended_tenant_is_refused(
     settings: Settings, client: httpx.AsyncClient, tenant: TestTenant
 ) -> None:
+    tokens = (await client.post(LOGIN, json=tenant.login)).json()
     async with lifecycle_from(settings) as (lifecycle, _):
         await lifecycle.suspend(tenant.id)
     answer = await tenant.client.get("/v1/resources")
     assert (answer.status_code, slug(answer)) == (403, "tenant-suspended")
     assert slug(await client.post(LOGIN, json=tenant.login)) == "invalid-credentials"
-    answer = await client.get("/v1/resources", headers={"X-API-Key": tenant.credentials.api_key})
-    assert answer.status_code in {401, 403}
+    key = tenant.credentials.api_key
+    for sent, answered in (
+        (key, (403, "tenant-suspended")),
+        (another_secret(key), (401, "invalid-api-key")),
+    ):
+        for _ in ("asked", "remembered"):
+            answer = await client.get("/v1/resources", headers={"X-API-Key": sent})
+            assert (answer.status_code, slug(answer)) == answered
+    answer = await client.post(REFRESH, json={"refresh_token": tokens["refresh_token"]})
+    assert slug(answer) == "invalid-refresh-token"
 
 
 async def test_the_published_keys_verify_our_tokens(client: httpx.AsyncClient, tenant: TestTenant) -> None:

@@ -63,14 +63,33 @@ async def test_a_tenant_made_on_the_command_line_can_log_in(
     assert (again.returncode, again.stdout) == (1, "")
     assert f"{slug} is taken" in again.stderr
     assert "Traceback" not in again.stderr
-    listed = run("tenants", "list", cwd=tmp_path, **environment)
+    assert "--slug" in again.stderr
+    listed = run("tenants", "list", cwd=tmp_path, **environment | {"COLUMNS": "40"})
     assert slug in listed.stdout
+    assert credentials["tenant_id"] in listed.stdout, "whole, to be copied"
+    assert "…" not in listed.stdout
     arguments = ("tenants", "credentials", "--tenant", slug, "--email", "ada@cli.test")
     assert run(*arguments, cwd=tmp_path, **environment).returncode != 0
     reset = run(*arguments, "--reset", cwd=tmp_path, **environment)
     assert reset.returncode == 0, reset.stderr
     body["password"] = reset.stdout.strip()
     assert (await client.post("/v1/auth/login", json=body)).status_code == 200
+
+
+@pytest.mark.parametrize("slug", ["no-such-tenant", "\udcff", "UPPER", "' OR true", "", "--", "x" * 5_000])
+def test_what_names_no_tenant_is_said_to_name_none(
+    environment: dict[str, str], tmp_path: Path, slug: str
+) -> None:
+    """Bytes that are no UTF-8 among it, which the database would refuse."""
+    for command in (
+        ("show", "--", slug),
+        ("suspend", "--", slug),
+        ("export", "--to", "a.tar", "--", slug),
+        ("credentials", f"--tenant={slug}", "--email=a@b.test", "--reset"),
+    ):
+        finished = run("tenants", *command, cwd=tmp_path, **environment)
+        assert (finished.returncode, finished.stdout) == (1, ""), command
+        assert finished.stderr.startswith("error: There is no such tenant"), command
 
 
 async def test_what_a_purge_leaves_is_said_in_words_and_a_repeated_purge_deletes_it(

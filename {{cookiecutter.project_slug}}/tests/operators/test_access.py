@@ -176,7 +176,7 @@ async def test_a_token_of_an_operator_who_never_was_is_401(app: FastAPI, client:
 async def test_a_user_whose_id_is_an_operators_is_no_operator(
     app: FastAPI, client: httpx.AsyncClient, operator: TestOperator, tenant: TestTenant
 ) -> None:
-    token = app.state.codec.issue(operator.id, tenant.id, "admin")
+    token = app.state.codec.issue(operator.id, tenant.id, "admin", login=tenant.login_ref)
     assert (await client.get(ME, headers=bearer(token))).status_code == 403
 
 

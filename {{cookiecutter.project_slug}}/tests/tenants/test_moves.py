@@ -19,7 +19,7 @@ from app.core.context import DEFAULT_PLACEMENT
 from app.core.database import owner_engine
 from app.core.provisioning import provision_database
 from app.core.settings import PlacementSettings, Settings
-from app.tenants.bootstrap import lifecycle_from, move_from, onboarding_from
+from app.tenants.bootstrap import admin_passwords_from, lifecycle_from, move_from
 from app.tenants.errors import (
     InvalidTenant,
     NothingToResume,
@@ -449,9 +449,9 @@ async def test_a_transaction_that_would_write_more_is_refused_and_blocks_nothing
 async def test_an_operator_cannot_change_what_is_being_moved(clusters: Clusters) -> None:
     tenant = await clusters.make()
     await killed_at(clusters, tenant, SECOND, "drain", "before")
-    async with onboarding_from(clusters.settings) as onboarding:
+    async with admin_passwords_from(clusters.settings) as passwords:
         with pytest.raises(TenantMoving):
-            await onboarding.reset_admin_password(tenant.credentials.tenant, tenant.credentials.email)
+            await passwords.reset(tenant.id, tenant.credentials.email)
     async with lifecycle_from(clusters.settings) as (lifecycle, purging):
         with pytest.raises(OperationInProgress) as refused:
             await lifecycle.isolate(tenant.id, Isolation.DEDICATED)

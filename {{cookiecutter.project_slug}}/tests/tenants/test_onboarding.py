@@ -1,6 +1,7 @@
 """A tenant is finished or undone wherever its making was cut short, and its credentials are never lost."""
 
 import asyncio
+import json
 import signal
 import sys
 import uuid
@@ -27,7 +28,9 @@ from app.tenants.errors import (
     TenantNotFound,
 )
 from app.tenants.onboarding import slugify
-from tests.conftest import DatabaseURLs, command_environment
+from tests.cli.test_cli import run as run_command
+from tests.conftest import DatabaseURLs, TestOperator, command_environment
+from tests.tenants.conftest import trail_of
 
 ROOT = Path(__file__).resolve().parents[2]
 STEPS = ("schema", "roles", "limits", "admin", "activate")
@@ -37,7 +40,12 @@ from app.core.settings import load_settings
 from app.tenants import creation
 from app.tenants.bootstrap import onboarding_from
 
-deadly_step, moment, slug = sys.argv[1:]
+deadly_step, moment, slug, how = sys.argv[1:]
+options = {
+    "made up": {},
+    "chosen": {"password": "a long enough secret"},
+    "saved": {"save": lambda credentials: print(credentials.password)},
+}[how]
 Step = creation.Step
 
 def deadly(name, run):
@@ -51,7 +59,7 @@ async def main():
     creation.Step = deadly
     new = creation.NewTenant("Killed", slug, f"ada@{slug}.test", requests_per_minute=7)
     async with onboarding_from(load_settings()) as onboarding:
-        await onboarding.create(new)
+        await onboarding.create(new, **options)
 
 asyncio.run(main())
 """
@@ -78,8 +86,13 @@ async def registry_row(settings: Settings, slug: str) -> Any:
         await engine.dispose()
 
 
-async def killed_at(settings: Settings, step: str, moment: str) -> tuple[NewTenant, uuid.UUID]:
-    """A tenant whose creation was ended by SIGKILL before or after a step, in a process of its own."""
+async def killed_at(
+    settings: Settings, step: str, moment: str, how: str = "made up"
+) -> tuple[NewTenant, uuid.UUID]:
+    """A tenant whose creation was ended by SIGKILL before or after a step, in a process of its own.
+
+    `how` is where the admin's password comes from and goes to.
+    """
     slug = f"t-{uuid.uuid4().hex[:12]}"
     new = NewTenant("Killed", slug, f"ada@{slug}.test", requests_per_minute=7)
     process = await asyncio.create_subprocess_exec(
@@ -89,6 +102,7 @@ async def killed_at(settings: Settings, step: str, moment: str) -> tuple[NewTena
         step,
         moment,
         slug,
+        how,
         env=command_environment(settings),
         cwd=ROOT,
         stderr=asyncio.subprocess.PIPE,
@@ -124,6 +138,7 @@ async def test_the_first_tenant_is_made_once(settings: Settings, client: httpx.A
     assert (first.tenant, first.email) == ("acme-corp", "ada@acme.test")
     assert await bootstrap_first_tenant(settings, save=saved.append) is None
     assert saved == [first]
+    assert await trail_of(settings, first.tenant_id) == ["tenants:bootstrap"]
     body = {"tenant": first.tenant, "email": first.email, "password": first.password}
     assert (await client.post("/v1/auth/login", json=body)).status_code == 200
     assert (await client.get("/v1/resources", headers={"X-API-Key": first.api_key})).status_code == 200
@@ -168,20 +183,73 @@ async def test_killed_at_any_step_it_is_active_after_resume(
         credentials = await onboarding.resume(tenant_id)
         with pytest.raises(NothingToResume):
             await onboarding.resume(tenant_id)
-        if credentials is None:
-            assert step == "activate", "the admin was made before"
-            password = await onboarding.reset_admin_password(new.slug, new.admin_email)
-        else:
-            password = credentials.password
-            answer = await client.get("/v1/resources", headers={"X-API-Key": credentials.api_key})
-            assert answer.status_code == 200
-    body = {"tenant": new.slug, "email": new.admin_email, "password": password}
+    assert credentials is not None, "nobody has seen any"
+    answer = await client.get("/v1/resources", headers={"X-API-Key": credentials.api_key})
+    assert answer.status_code == 200
+    body = {"tenant": new.slug, "email": new.admin_email, "password": credentials.password}
     answer = await client.post("/v1/auth/login", json=body)
     assert answer.status_code == 200
     bearer = {"Authorization": f"Bearer {answer.json()['access_token']}"}
     answer = await client.get("/v1/users", headers=bearer)
     assert len(answer.json()["items"]) == 1
     assert '"tenant";q=7;w=60' in answer.headers["RateLimit-Policy"]
+
+
+@pytest.mark.parametrize("step", ["admin", "activate"])
+async def test_who_chose_a_password_keeps_it_once_the_admin_was_made(
+    settings: Settings, client: httpx.AsyncClient, operator: TestOperator, step: str
+) -> None:
+    """A sign-up that was cut short is resumed by an operator, who must not learn the password."""
+    new, tenant_id = await killed_at(settings, step, "before", "chosen")
+    answer = await operator.client.post(f"/v1/tenants/{tenant_id}/onboarding/resume")
+    credentials = answer.json()
+    assert answer.status_code == 200, answer.text
+    assert (await client.get("/v1/resources", headers={"X-API-Key": credentials["api_key"]})).is_success
+    # Before the admin's step nothing of it is stored, so one is made up.
+    assert (credentials["password"] is None) == (step == "activate")
+    body = {"tenant": new.slug, "email": new.admin_email}
+    password = credentials["password"] or "a long enough secret"
+    assert (await client.post("/v1/auth/login", json={**body, "password": password})).status_code == 200
+
+
+async def test_credentials_that_were_saved_are_kept(
+    settings: Settings, client: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    new, tenant_id = await killed_at(settings, "activate", "before", "saved")
+    before = await hashes_of(settings, tenant_id)
+    resumed = await asyncio.to_thread(
+        run_command, "tenants", "resume-onboarding", new.slug, cwd=tmp_path, **command_environment(settings)
+    )
+    assert (resumed.returncode, resumed.stdout) == (0, "")
+    assert "were saved by the command that began it" in resumed.stderr
+    assert (await registry_row(settings, new.slug)).state == "active"
+    assert await hashes_of(settings, tenant_id) == before
+
+
+async def test_the_command_hands_out_what_nobody_has_seen(
+    settings: Settings, client: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    new, tenant_id = await killed_at(settings, "admin", "after")
+    arguments = ("tenants", "resume-onboarding", new.slug, "--json")
+    resumed = await asyncio.to_thread(run_command, *arguments, cwd=tmp_path, **command_environment(settings))
+    assert resumed.returncode == 0, resumed.stderr
+    credentials = json.loads(resumed.stdout)
+    body = {name: credentials[name] for name in ("tenant", "email", "password")}
+    assert (await client.post("/v1/auth/login", json=body)).status_code == 200
+    assert len(await hashes_of(settings, tenant_id)) == 2, "one user, one key"
+
+
+async def hashes_of(settings: Settings, tenant_id: uuid.UUID) -> list[str]:
+    """The passwords and API keys of a tenant, as they are stored."""
+    schema = tenant_schema(tenant_id)
+    engine = owner_engine(settings.owner_urls["default"])
+    async with engine.connect() as connection:
+        query = (
+            f"SELECT password_hash FROM {schema}.users UNION ALL SELECT secret_hash FROM {schema}.api_keys"
+        )
+        found = list((await connection.scalars(text(query))).all())
+    await engine.dispose()
+    return found
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -211,7 +279,7 @@ async def test_two_cannot_work_on_the_same_tenant(settings: Settings) -> None:
 
 
 async def test_a_step_that_fails_is_recorded_with_its_reason_and_attempts(
-    settings: Settings, database_urls: DatabaseURLs
+    settings: Settings, database_urls: DatabaseURLs, tmp_path: Path
 ) -> None:
     """The database refuses the step, as it might after a mistaken change of rights; later it does not."""
     new = new_tenant()
@@ -225,6 +293,8 @@ async def test_a_step_that_fails_is_recorded_with_its_reason_and_attempts(
         async with onboarding_from(settings) as onboarding:
             with pytest.raises(SchemaChangeFailed, match="permission denied"):
                 await onboarding.resume(tenant_id)
+        show = ("tenants", "show", new.slug)
+        shown = await asyncio.to_thread(run_command, *show, cwd=tmp_path, **command_environment(settings))
         async with engine.begin() as connection:
             query = text("SELECT * FROM platform.tenant_operations WHERE tenant_id = :id")
             operation = (await connection.execute(query, {"id": tenant_id})).one()
@@ -235,22 +305,9 @@ async def test_a_step_that_fails_is_recorded_with_its_reason_and_attempts(
     assert (operation.state, operation.step, operation.attempts) == ("failed", "schema", 2)
     assert operation.error.startswith("schema: ")
     assert "permission denied" in operation.error
+    assert f"operation_error    {operation.error}" in shown.stdout.splitlines()
     async with onboarding_from(settings) as onboarding:
         assert await onboarding.resume(tenant_id) is not None
-
-
-async def test_the_reset_password_works_and_the_old_one_no_more(
-    settings: Settings, client: httpx.AsyncClient
-) -> None:
-    created = await create(settings, new_tenant())
-    async with onboarding_from(settings) as onboarding:
-        password = await onboarding.reset_admin_password(created.tenant, created.email)
-        assert await onboarding.reset_admin_password(created.tenant, "nobody@acme.test") is None
-        assert await onboarding.reset_admin_password("no-such-tenant", created.email) is None
-    assert password is not None
-    for attempt, status in ((password, 200), (created.password, 401)):
-        body = {"tenant": created.tenant, "email": created.email, "password": attempt}
-        assert (await client.post("/v1/auth/login", json=body)).status_code == status
 
 
 @pytest.mark.parametrize(
