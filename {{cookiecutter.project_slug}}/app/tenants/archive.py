@@ -5,6 +5,7 @@ is refused.
 """
 
 import asyncio
+import fcntl
 import gzip
 import hashlib
 import os
@@ -194,9 +195,9 @@ def written(path: Path, created: float) -> Iterator[ArchiveWriter]:
     Raises UnwritableArchive.
     """
     refuse_target(path)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     with _disk(path):
-        file = os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+        _remove_leftovers(path)
+        scratch, file = _open_scratch(path)
     writer = ArchiveWriter(path, file, created)
     try:
         yield writer
@@ -210,6 +211,35 @@ def written(path: Path, created: float) -> Iterator[ArchiveWriter]:
             with suppress(OSError):  # On a full disk the rest cannot be written; it is deleted anyway.
                 half_written.close()
         scratch.unlink(missing_ok=True)
+
+
+def _open_scratch(path: Path) -> tuple[Path, IO[bytes]]:
+    """A locked file beside `path`, under a name that nobody else chose."""
+    while True:
+        scratch = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+        file = os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+        with suppress(OSError):  # A file system without locks: nobody can take it for a leftover either.
+            fcntl.flock(file, fcntl.LOCK_EX)
+        if scratch.exists():  # Else another export took it for a leftover before it was locked.
+            return scratch, file
+        file.close()
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Delete what killed exports to this name left: it holds hashes.
+
+    A lock ends with its process, also with one on another machine or in another container, of which the
+    number in the name would say nothing.
+    """
+    name = re.compile(rf"\.{re.escape(path.name)}\.\d+\.[0-9a-f]{{8}}")
+    for found in [one for one in path.parent.iterdir() if name.fullmatch(one.name)]:
+        with suppress(OSError):  # Being written, another user's, or gone meanwhile.
+            descriptor = os.open(found, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                found.unlink()
+            finally:
+                os.close(descriptor)
 
 
 @contextmanager

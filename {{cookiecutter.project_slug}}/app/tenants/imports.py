@@ -17,7 +17,7 @@ from app.tenants import copying, operations, revisions
 from app.tenants.archive import Archive
 from app.tenants.copying import Progress, Rows, unseen
 from app.tenants.creation import SLUG_PATTERN, Record, claim_slug, find_tenant, write_record
-from app.tenants.errors import CopyFailed, InvalidTenant, TenantExists, TenantNotFound, UnusableArchive
+from app.tenants.errors import CopyFailed, InvalidTenant, TenantIdTaken, TenantNotFound, UnusableArchive
 from app.tenants.export import LIMITS_TABLE, USAGE_TABLE
 from app.tenants.lifecycle import announce
 from app.tenants.manifest import ArchivedTable, Manifest
@@ -76,8 +76,8 @@ class Import:
         """
         told = archive.manifest.tenant
         to = Destination(new_id() if other_id else told.id, slug or told.slug, placement)
-        if not SLUG_PATTERN.fullmatch(to.slug):
-            raise InvalidTenant(f"slug: {to.slug!r} is none.")
+        _refuse_malformed(to.slug)
+        await self._refuse_living(to.tenant_id)
         await self._rehearse(archive.manifest, to)
         async with tenant_locked(self._owners.registry, to.tenant_id) as connection:
             async with connection.begin():
@@ -105,9 +105,11 @@ class Import:
     ) -> UUID:
         """Finish an import that was interrupted, from the same archive.
 
-        Raises TenantNotFound, NothingToResume, OperationInProgress, UnusableArchive for another archive.
+        Raises TenantNotFound, InvalidTenant, NothingToResume, OperationInProgress, and UnusableArchive for
+        another archive.
         """
         slug = slug or archive.manifest.tenant.slug
+        _refuse_malformed(slug)
         async with self._owners.registry.connect() as connection:
             tenant_id = await connection.scalar(select(Tenant.id).where(Tenant.slug == slug))
         if tenant_id is None:
@@ -124,6 +126,12 @@ class Import:
             await announce(self._redis, connection, tenant_id)
         return UUID(str(tenant_id))
 
+    async def _refuse_living(self, tenant_id: UUID) -> None:
+        async with self._owners.registry.connect() as connection:
+            state = await connection.scalar(select(Tenant.state).where(Tenant.id == tenant_id))
+        if state not in {None, TenantState.DELETED}:
+            raise _id_taken(tenant_id, state)
+
     async def _rehearse(self, manifest: Manifest, to: Destination) -> None:
         """Make empty tables of the archive's revision, hold its manifest against them, and roll back."""
         if not revisions.is_known(manifest.tenant.revision):
@@ -137,7 +145,10 @@ class Import:
         await self._owners.refuse_unready(to.placement)
         async with self._owners.of(to.placement).connect() as placed:
             if await exists(placed, tenant_schema(to.tenant_id)):
-                raise TenantExists(f"The schema of {to.tenant_id} stands on the placement {to.placement}.")
+                raise TenantIdTaken(
+                    f"Its schema {tenant_schema(to.tenant_id)} stands on the placement {to.placement}, though"
+                    " no registered tenant has it; --new-id makes a copy beside it."
+                )
             if manifest.tenant.isolation is Isolation.DEDICATED:
                 await refuse_dedicated_on_citus(placed)
             await create_schema(placed, schema, tables=revisions.script_to(manifest.tenant.revision))
@@ -172,9 +183,7 @@ class Import:
             await connection.execute(table.insert().values(id=to.tenant_id, **values))  # type: ignore[attr-defined]
             return False
         if state != TenantState.DELETED:
-            raise TenantExists(
-                f"The tenant {to.tenant_id} is here, {state}; --new-id with another slug makes a copy of it."
-            )
+            raise _id_taken(to.tenant_id, state)
         await connection.execute(
             update(Tenant)
             .where(Tenant.id == to.tenant_id)
@@ -222,6 +231,18 @@ class Import:
 def rows_of(entry: ArchivedTable, schema: str) -> Rows:
     """The table of the archive, in a schema."""
     return Rows(schema, entry.table, entry.columns)
+
+
+def _refuse_malformed(slug: str) -> None:
+    if not SLUG_PATTERN.fullmatch(slug):
+        raise InvalidTenant(f"slug: {slug!r} is none.")
+
+
+def _id_taken(tenant_id: UUID, state: str) -> TenantIdTaken:
+    return TenantIdTaken(
+        f"Its id {tenant_id} is that of a tenant in state {state}; --new-id, with a slug that is free, makes"
+        " a copy beside it."
+    )
 
 
 async def _load(

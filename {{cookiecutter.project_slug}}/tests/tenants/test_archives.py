@@ -330,6 +330,50 @@ async def test_a_full_disk_is_named_and_leaves_no_half_an_archive(
     assert listed(tmp_path) == []
 
 
+async def test_what_a_killed_export_left_is_deleted_by_the_next_one_to_the_same_file(
+    settings: Settings, tenant: TestTenant, tmp_path: Path
+) -> None:
+    """It holds hashes. What a living export writes, and what is no leftover of this name, stays."""
+    target = tmp_path / "k.tar"
+    script = (
+        "import os, signal, sys; from pathlib import Path; from app.tenants.archive import written\n"
+        "with written(Path(sys.argv[1]), 0.0): print('begun', flush=True); signal.pause()"
+    )
+
+    async def begun() -> asyncio.subprocess.Process:
+        command = (sys.executable, "-c", script, str(target))
+        process = await asyncio.create_subprocess_exec(
+            *command, cwd=ROOT, env=command_environment(settings), stdout=asyncio.subprocess.PIPE
+        )
+        assert process.stdout is not None
+        assert await process.stdout.readline() == b"begun\n"
+        return process
+
+    others = [f".other.tar.1.{'0' * 8}", f".k.tar.1.{'0' * 7}", f"k.tar.1.{'0' * 8}"]
+    for name in others:
+        (tmp_path / name).touch()
+    (tmp_path / f".k.tar.2.{'0' * 8}").symlink_to(others[0])
+    killed, living = await begun(), await begun()
+    try:
+        killed.kill()
+        await killed.wait()
+        left, written = (
+            tmp_path / name
+            for one in (killed, living)
+            for name in listed(tmp_path)
+            if name.startswith(f".k.tar.{one.pid}.")
+        )
+        assert mode(left) == 0o600
+        await export(settings, tenant.id, target)
+        assert not left.exists()
+        assert written.exists()
+        assert verify(target).manifest.tenant.id == tenant.id
+    finally:
+        living.kill()
+        await living.wait()
+    assert all((tmp_path / name).exists() for name in others)
+
+
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
@@ -662,7 +706,7 @@ async def test_what_is_taken_or_unknown_is_refused_before_anything_is_written(
 ) -> None:
     before = await everything(settings)
     for options, error, reason in (
-        ({"slug": "t-free"}, TenantExists, "stands on the placement default"),
+        ({"slug": "t-free"}, TenantExists, "is that of a tenant in state active; --new-id"),
         ({"other_id": True}, TenantExists, "is taken"),
         ({"other_id": True, "slug": stranger.credentials.tenant}, TenantExists, "is taken"),
         ({"other_id": True, "slug": "Bad Slug"}, InvalidTenant, "slug"),
