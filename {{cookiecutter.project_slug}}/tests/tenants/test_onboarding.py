@@ -229,7 +229,7 @@ async def test_credentials_that_were_saved_are_kept(
 async def test_the_command_hands_out_what_nobody_has_seen(
     settings: Settings, client: httpx.AsyncClient, tmp_path: Path
 ) -> None:
-    new, tenant_id = await killed_at(settings, "admin", "after")
+    new, tenant_id = await killed_at(settings, "activate", "before")
     arguments = ("tenants", "resume-onboarding", new.slug, "--json")
     resumed = await asyncio.to_thread(run_command, *arguments, cwd=tmp_path, **command_environment(settings))
     assert resumed.returncode == 0, resumed.stderr
