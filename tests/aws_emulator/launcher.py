@@ -20,7 +20,9 @@ ROOT = Path(__file__).resolve().parents[2]
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
 # A person's own profile and credentials never reach the emulator's clients, nor they AWS.
+# Nor does a bundle of certificates: it speaks plain HTTP.
 SHADOWED = {
+    "AWS_CA_BUNDLE",
     "AWS_DEFAULT_PROFILE",
     "AWS_PROFILE",
     "AWS_ROLE_ARN",

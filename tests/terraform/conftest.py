@@ -67,6 +67,9 @@ def ahead(
         root.run("init", "-backend=false")
         return root.plan()
 
+    def plan_as_in_production(example: Path) -> dict[str, Any]:
+        return plan(as_in_production(example))
+
     def planted() -> dict[str, Any]:
         return plan(Path(shutil.copytree(PLANTED, tree.parent / "planted")))
 
@@ -77,9 +80,7 @@ def ahead(
     for name in modules():
         possible["module", name] = partial(check_module, terraform, tree / "modules" / name, provider)
     for name in examples():
-        folder = tree / "examples" / name
-        possible["example", name] = partial(plan, folder)
-        possible["production", name] = partial(lambda folder: plan(as_in_production(folder)), folder)
+        possible["example", name] = partial(plan_as_in_production, tree / "examples" / name)
     pool = ThreadPoolExecutor(AT_ONCE)
     yield Ahead(pool, {name: task for name, task in possible.items() if name in wanted})
     pool.shutdown(cancel_futures=True)
@@ -90,7 +91,7 @@ def needs(item: pytest.Item) -> Iterator[tuple[str, str]]:
     if "ahead" not in getattr(item, "fixturenames", ()):
         return
     parameters = getattr(getattr(item, "callspec", None), "params", {})
-    for kind in ("module", "example", "production"):
+    for kind in ("module", "example"):
         if kind in parameters:
             yield kind, parameters[kind]
     if item.get_closest_marker("planted"):

@@ -27,20 +27,16 @@ def planted(check: str) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("check", ALWAYS)
+@pytest.mark.parametrize("check", CHECKS)
 @pytest.mark.parametrize("example", examples())
 def test_the_examples_keep_the_invariant(ahead: Ahead, example: str, check: str) -> None:
-    assert ALWAYS[check](ahead.result("example", example)) == []
+    """Without what lets them be destroyed again, which is what a production has."""
+    assert CHECKS[check](ahead.result("example", example)) == []
 
 
 @pytest.mark.parametrize("example", examples())
 def test_no_secret_input_is_in_the_plan(ahead: Ahead, example: str) -> None:
     assert CANARY not in json.dumps(ahead.result("example", example))
-
-
-@pytest.mark.parametrize("production", examples())
-def test_what_an_example_does_not_weaken_cannot_be_lost_in_one_command(ahead: Ahead, production: str) -> None:
-    assert unprotected(ahead.result("production", production)) == []
 
 
 @pytest.mark.planted
