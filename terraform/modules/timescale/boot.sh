@@ -30,6 +30,7 @@ give_up() {
 installed() { dpkg-query -W -f '${db:Status-Status} ${Version}\n' "$1" 2>/dev/null | grep -q "^installed ${2:-}"; }
 
 install_basics() {
+  # An image may lack either folder; apt checks signatures whatever the transport.
   sed -i 's|http://|https://|g' /etc/apt/sources.list.d/* /etc/apt/mirrors/* 2>/dev/null || true
   if ! { installed awscli || command -v aws >/dev/null; } || ! installed jq || ! installed xfsprogs || ! installed postgresql-common; then
     apt-get -q update
@@ -44,6 +45,7 @@ install_agent() {
       "https://s3.$REGION.amazonaws.com/amazon-ssm-$REGION/$SSM_AGENT_VERSION/debian_$(dpkg --print-architecture)/amazon-ssm-agent.deb"
     dpkg -i /run/amazon-ssm-agent.deb
   fi
+  # The agent is for people; the database serves without it.
   systemctl enable --now amazon-ssm-agent || true
 }
 
