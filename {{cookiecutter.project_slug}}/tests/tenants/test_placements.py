@@ -43,7 +43,7 @@ async def killed_at(clusters: Clusters, step: str) -> tuple[NewTenant, uuid.UUID
     """A tenant of the second cluster whose maker was ended by SIGKILL after a step, before its record."""
     slug = f"t-{uuid.uuid4().hex[:12]}"
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", KILLED_ELSEWHERE, step, "after", slug,
+        sys.executable, "-c", KILLED_ELSEWHERE, step, "after", slug, "made up",
         env=clusters.environment, cwd=ROOT, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     _, complaint = await process.communicate()
