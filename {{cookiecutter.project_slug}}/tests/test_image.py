@@ -125,9 +125,10 @@ def test_the_health_check_fails_while_the_process_hangs(image: Path, settings: S
         assert probe(image, environment) == 1
 
 
-def test_the_image_migrates(image: Path, settings: Settings) -> None:
+def test_the_image_finds_its_revisions_and_the_database(image: Path, settings: Settings) -> None:
+    """A plan, because a status would also judge what other tests left in the database."""
     finished = subprocess.run(
-        [sys.executable, "-m", "app", "migrate", "status"],
+        [sys.executable, "-m", "app", "migrate", "plan", "--json"],
         cwd=image,
         env=image_environment(settings),
         capture_output=True,
@@ -136,6 +137,7 @@ def test_the_image_migrates(image: Path, settings: Settings) -> None:
         check=False,
     )
     assert finished.returncode == 0, finished.stderr
+    assert json.loads(finished.stdout)["platform"] is None, "the database is at the head of the image"
 
 
 # Refuses what the lock of the image does not name, as if it were not installed.
