@@ -31,11 +31,15 @@ def generated(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
         make(result.project, "reset", "YES=1")
 
 
+# Of this run, which a person's own would not have.
+OURS = frozenset({"MAKEFLAGS", "MAKELEVEL", "PYTHONDONTWRITEBYTECODE"})
+
+
 def make(project: Path, *targets: str, check: bool = True, **environment: str) -> str:
     finished = subprocess.run(
         ["make", "--no-print-directory", *targets],
         cwd=project,
-        env={**{k: v for k, v in os.environ.items() if k not in {"MAKEFLAGS", "MAKELEVEL"}}, **environment},
+        env={**{k: v for k, v in os.environ.items() if k not in OURS}, **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

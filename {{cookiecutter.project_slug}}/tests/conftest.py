@@ -177,9 +177,12 @@ def settings(database_urls: DatabaseURLs, redis_url: str, keys_dir: Path) -> Set
     )
 
 
+INHERITED = ("PATH", "HOME", "PYTHONDONTWRITEBYTECODE")
+
+
 def command_environment(settings: Settings) -> dict[str, str]:
     """The environment in which a command sees the servers of the tests."""
-    inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
     return inherited | {
         "APP_ENVIRONMENT": "test",
         "APP_DATABASE_URL": settings.runtime_urls[DEFAULT_PLACEMENT],
@@ -191,7 +194,6 @@ def command_environment(settings: Settings) -> dict[str, str]:
         "APP_JWT_ISSUER": settings.jwt_issuer,
         "APP_BCRYPT_ROUNDS": str(settings.bcrypt_rounds),
         "APP_API_KEY_BCRYPT_ROUNDS": str(settings.api_key_bcrypt_rounds),
-        "PYTHONDONTWRITEBYTECODE": "1",
     }
 
 

@@ -8,6 +8,12 @@ variable "region" {
   default     = "us-east-1"
 }
 
+variable "domain_name" {
+  description = "Domain whose zone is made here; the API answers under `api.`."
+  type        = string
+  default     = "example.com"
+}
+
 variable "image" {
   description = "The image every service and task runs."
   type        = string
@@ -23,16 +29,17 @@ module "service" {
   repository_arn = aws_ecr_repository.this.arn
   vpc_id         = aws_vpc.this.id
   subnet_ids     = [for subnet in aws_subnet.this : subnet.id]
+  kms_key_arn    = module.cluster.kms_key_arn
 
   cluster = {
-    arn  = aws_ecs_cluster.this.arn
-    name = aws_ecs_cluster.this.name
+    arn  = module.cluster.cluster_arn
+    name = module.cluster.cluster_name
   }
 
   load_balancer = {
-    arn_suffix        = aws_lb.this.arn_suffix
-    listener_arn      = aws_lb_listener.this.arn
-    security_group_id = aws_security_group.load_balancer.id
+    arn_suffix        = module.cluster.alb_arn_suffix
+    listener_arn      = module.cluster.https_listener_arn
+    security_group_id = module.cluster.alb_security_group_id
   }
 
   services = {

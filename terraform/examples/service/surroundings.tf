@@ -14,10 +14,8 @@ resource "aws_subnet" "this" {
   availability_zone = "${var.region}${each.key}"
 }
 
-resource "aws_security_group" "load_balancer" {
-  name        = "example-service-alb"
-  description = "Load balancer"
-  vpc_id      = aws_vpc.this.id
+resource "aws_internet_gateway" "this" {
+  vpc_id = aws_vpc.this.id
 }
 
 resource "aws_security_group" "database" {
@@ -26,54 +24,35 @@ resource "aws_security_group" "database" {
   vpc_id      = aws_vpc.this.id
 }
 
-resource "aws_ecs_cluster" "this" {
-  name = "example-service"
+module "cluster" {
+  source = "../../modules/cluster"
 
-  setting {
-    name  = "containerInsights"
-    value = "enabled"
+  name                = "example-service"
+  region              = var.region
+  vpc_id              = aws_vpc.this.id
+  public_subnet_ids   = [for subnet in aws_subnet.this : subnet.id]
+  deletion_protection = false # It is an example; a load balancer in use should refuse.
+
+  dns = {
+    zone_id     = aws_route53_zone.this.zone_id
+    domain_name = "api.${var.domain_name}"
   }
 }
 
-resource "aws_ecs_cluster_capacity_providers" "this" {
-  cluster_name       = aws_ecs_cluster.this.name
-  capacity_providers = ["FARGATE", "FARGATE_SPOT"]
-}
-
-# Plain HTTP inside the VPC keeps the example free of a certificate; the cluster module's listener is HTTPS.
-resource "aws_lb" "this" {
-  #checkov:skip=CKV_AWS_91:An example; the cluster module keeps access logs
-  #checkov:skip=CKV_AWS_150:An example is destroyed again
-  #checkov:skip=CKV2_AWS_20:An example without a certificate; the cluster module redirects to HTTPS
-  name                       = "example-service"
-  internal                   = true
-  drop_invalid_header_fields = true
-  security_groups            = [aws_security_group.load_balancer.id]
-  subnets                    = [for subnet in aws_subnet.this : subnet.id]
-}
-
-resource "aws_lb_listener" "this" {
-  #checkov:skip=CKV_AWS_2:An example without a certificate; the cluster module's listener is HTTPS
-  #checkov:skip=CKV_AWS_103:An example without a certificate; the cluster module's listener is HTTPS
-  load_balancer_arn = aws_lb.this.arn
-  port              = 80
-  protocol          = "HTTP"
-
-  default_action {
-    type = "fixed-response"
-
-    fixed_response {
-      content_type = "text/plain"
-      status_code  = "404"
-    }
-  }
+resource "aws_route53_zone" "this" {
+  #checkov:skip=CKV2_AWS_38:An example's zone; a real one exists before the cluster does
+  #checkov:skip=CKV2_AWS_39:An example's zone; a real one exists before the cluster does
+  name = var.domain_name
 }
 
 resource "aws_ecr_repository" "this" {
-  #checkov:skip=CKV_AWS_136:An example; the registry module has its own key
   name                 = "example"
   image_tag_mutability = "IMMUTABLE"
   force_delete         = true
+
+  encryption_configuration {
+    encryption_type = "KMS"
+  }
 
   image_scanning_configuration {
     scan_on_push = true

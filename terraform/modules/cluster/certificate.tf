@@ -1,7 +1,7 @@
 # The certificate and the records of the load balancer, in a zone of the account; or a certificate that exists.
 
 locals {
-  certificate_arn = var.certificate_arn != null ? var.certificate_arn : aws_acm_certificate_validation.this[0].certificate_arn
+  certificate_arn = var.dns == null ? var.certificate_arn : aws_acm_certificate_validation.this[0].certificate_arn
   domain_names    = var.dns == null ? toset([]) : setunion([var.dns.domain_name], var.dns.alternative_names)
   record_types    = var.ipv6_enabled ? ["A", "AAAA"] : ["A"]
 }

@@ -5,9 +5,10 @@ data "aws_caller_identity" "current" {}
 data "aws_partition" "current" {}
 
 locals {
-  account_id  = data.aws_caller_identity.current.account_id
-  partition   = data.aws_partition.current.partition
-  kms_key_arn = var.kms_key_arn != null ? var.kms_key_arn : aws_kms_key.this[0].arn
+  account_id = data.aws_caller_identity.current.account_id
+  partition  = data.aws_partition.current.partition
+  # Known not to be null before the key is made, so that who is given it can count by it.
+  kms_key_arn = coalesce(var.kms_key_arn, one(aws_kms_key.this[*].arn))
   log_groups  = "arn:${local.partition}:logs:${var.region}:${local.account_id}:log-group:*"
 }
 

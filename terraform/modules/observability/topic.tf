@@ -7,7 +7,7 @@ data "aws_partition" "current" {}
 locals {
   account_id  = data.aws_caller_identity.current.account_id
   partition   = data.aws_partition.current.partition
-  kms_key_arn = var.kms_key_arn != null ? var.kms_key_arn : aws_kms_key.this[0].arn
+  kms_key_arn = coalesce(var.kms_key_arn, one(aws_kms_key.this[*].arn))
   alarms_arn  = "arn:${local.partition}:cloudwatch:${var.region}:${local.account_id}:alarm:*"
 }
 

@@ -126,8 +126,8 @@ resource "aws_appautoscaling_policy" "backlog" {
       metrics {
         id    = "backlog"
         label = "Messages waiting for each running task"
-        # With no task running the whole backlog waits for one.
-        expression  = "(${join(" + ", [for index, _ in each.value.backlog.queue_names : "queue${index}"])}) / IF(FILL(tasks, 0) > 0, tasks, 1)"
+        # A queue that is not used reports nothing. With no task running the whole backlog waits for one.
+        expression  = "(${join(" + ", [for index, _ in each.value.backlog.queue_names : "FILL(queue${index}, 0)"])}) / IF(FILL(tasks, 0) > 0, tasks, 1)"
         return_data = true
       }
     }

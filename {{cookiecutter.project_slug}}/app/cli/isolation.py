@@ -15,8 +15,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from app.core.database import NoMigrationDatabase
 from app.core.settings import Pooler, SettingsError, load_settings
-from app.tenants.errors import NoMigrationDatabase
 from app.tenants.isolation_proof import POOL_SIZES, Report, Verdict, prove_isolation
 
 if TYPE_CHECKING:

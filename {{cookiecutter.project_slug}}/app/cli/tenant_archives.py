@@ -115,7 +115,7 @@ def move(
 
     report = asyncio.run(moved())
     if report is None:
-        console.print(f"{tenant} stays where it was, and takes writes again.")
+        console.print(f"{tenant} stays where it was; its writes are no longer paused.")
     elif report.pause_seconds is None:
         console.print(f"{tenant} lives on {report.target}; the old copy is gone.")
     else:

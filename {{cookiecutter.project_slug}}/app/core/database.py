@@ -49,6 +49,11 @@ class UnknownPlacement(ServiceUnavailable):
     title = "The database of this tenant is not known to this process"
 
 
+class NoMigrationDatabase(ServiceUnavailable):
+    slug = "no-migration-database"
+    title = "APP_MIGRATION_DATABASE_URL is not set: this needs the login that owns the database"
+
+
 class TenantChanged(ServiceUnavailable):
     slug = "tenant-changed"
     title = "The tenant was changed while this request was under way"

@@ -7,6 +7,7 @@ from typing import Any, Final
 import orjson
 import structlog
 from asyncpg.exceptions import (
+    InvalidAuthorizationSpecificationError,
     OperatorInterventionError,
     PostgresConnectionError,
     PostgresError,
@@ -29,6 +30,7 @@ OUTAGES: Final = (
     PostgresConnectionError,
     OperatorInterventionError,  # Starting, stopping, or a statement that took too long.
     TooManyConnectionsError,
+    InvalidAuthorizationSpecificationError,  # Our password was rotated, and this process has the old one.
     PoolTimeout,
     RedisError,
     OSError,
@@ -105,7 +107,7 @@ def unavailable(error: Exception) -> ServiceUnavailable:
 
 
 def is_outage(error: Exception) -> bool:
-    """True when PostgreSQL or Redis is away, stopping, or too busy to answer."""
+    """True when PostgreSQL or Redis is away, stopping, too busy to answer, or does not let us in."""
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return True
     return isinstance(root_cause(error), OUTAGES)

@@ -28,8 +28,3 @@ class InvalidOperator(Unprocessable):
 class BrokenTrail(AppError):
     slug = "broken-trail"
     title = "The trail of the operators was tampered with"
-
-
-class NoOwnerLogin(AppError):
-    slug = "no-owner-login"
-    title = "APP_MIGRATION_DATABASE_URL is not set; operators are made by the login that owns the database"

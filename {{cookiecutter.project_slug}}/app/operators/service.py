@@ -12,10 +12,10 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from app.auth.passwords import PasswordHasher, WeakPassword, validate_password
-from app.core.database import owner_engine
+from app.core.database import NoMigrationDatabase, owner_engine
 from app.core.ids import new_id
 from app.core.settings import Settings
-from app.operators.errors import InvalidOperator, NoOwnerLogin, OperatorExists, OperatorNotFound
+from app.operators.errors import InvalidOperator, OperatorExists, OperatorNotFound
 from app.operators.models import Operator, OperatorState
 from app.operators.trail import record_action
 from app.users.service import normalize_email
@@ -87,9 +87,9 @@ class OperatorAccounts:
 
 
 def operator_accounts_from(settings: Settings) -> OperatorAccounts:
-    """The accounts as the settings describe them. Raises NoOwnerLogin."""
+    """The accounts as the settings describe them. Raises NoMigrationDatabase."""
     if settings.migration_database_url is None:
-        raise NoOwnerLogin
+        raise NoMigrationDatabase
     hasher = PasswordHasher(rounds=settings.bcrypt_rounds, workers=1)
     return OperatorAccounts(settings.migration_database_url.get_secret_value(), hasher=hasher)
 

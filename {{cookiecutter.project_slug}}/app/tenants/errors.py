@@ -66,12 +66,6 @@ class TenantMoving(ServiceUnavailable):
         super().__init__("Try again in a moment.", headers={"Retry-After": "1"})
 
 
-class NoMigrationDatabase(AppError):
-    status = 503
-    slug = "no-migration-database"
-    title = "APP_MIGRATION_DATABASE_URL is not set; tenants are created by the login that owns the database"
-
-
 class IsolationProofRunning(Conflict):
     slug = "isolation-proof-running"
     title = "Another isolation proof runs on this database; wait until it has ended"

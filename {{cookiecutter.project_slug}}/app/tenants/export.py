@@ -148,7 +148,8 @@ async def _archived(placed: AsyncConnection, tenant: Row[Any], schema: str) -> A
         id=tenant.id,
         slug=tenant.slug,
         name=tenant.name,
-        state=tenant.state,
+        # What it goes back to; a deletion may be taken back by an import, a suspension not.
+        state=tenant.state if tenant.suspended_at is None else TenantState.SUSPENDED,
         plan=tenant.plan,
         isolation=tenant.isolation,
         revision=str(await placed.scalar(version)),

@@ -210,6 +210,7 @@ class Import:
                 .where(Tenant.id == to.tenant_id)
                 .values(
                     state=TenantState.SUSPENDED if was_suspended else TenantState.ACTIVE,
+                    suspended_at=func.now() if was_suspended else None,
                     state_changed_at=func.now(),
                     epoch=Tenant.epoch + 1,
                 )

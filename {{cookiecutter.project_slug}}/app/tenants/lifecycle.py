@@ -12,19 +12,19 @@ from uuid import UUID
 import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
-from sqlalchemy import CursorResult, func, select, update
+from sqlalchemy import CursorResult, case, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
-from app.core.context import DEFAULT_PLACEMENT, tenant_schema
+from app.core.context import tenant_schema
 from app.core.database import utc_now
 from app.core.epochs import epoch_key, publish_epoch
 from app.tenants import operations
 from app.tenants.creation import Record, find_tenant
 from app.tenants.errors import TenantNotFound, TenantStateConflict
-from app.tenants.models import Isolation, Plan, Tenant, TenantState
+from app.tenants.models import Isolation, OperationKind, Plan, Tenant, TenantState
 from app.tenants.operations import tenant_locked
 from app.tenants.placements import OwnerDatabases
-from app.tenants.schema import give_login, take_login
+from app.tenants.schema import give_login, in_schema, take_login
 
 LIVING: Final = (TenantState.ACTIVE, TenantState.SUSPENDED)
 
@@ -44,7 +44,7 @@ class Lifecycle:
         """Refuse the tenant's requests from the next one on. Raises TenantStateConflict."""
         await self._change(
             tenant_id,
-            {"state": TenantState.SUSPENDED, "state_changed_at": func.now()},
+            {"state": TenantState.SUSPENDED, "state_changed_at": func.now(), "suspended_at": func.now()},
             allowed=(TenantState.ACTIVE,),
             record=record,
         )
@@ -53,7 +53,7 @@ class Lifecycle:
         """Serve a suspended tenant again. Raises TenantStateConflict."""
         await self._change(
             tenant_id,
-            {"state": TenantState.ACTIVE, "state_changed_at": func.now()},
+            {"state": TenantState.ACTIVE, "state_changed_at": func.now(), "suspended_at": None},
             allowed=(TenantState.SUSPENDED,),
             record=record,
         )
@@ -70,20 +70,19 @@ class Lifecycle:
         """Move the tenant to the tier with a login and pool of its own, or back. Safe to repeat.
 
         Open transactions of the other tier end as they began; new ones of it are refused by the database.
+        Another database than the registry's is changed last, when nothing can be refused any more. Between
+        the two commits the tenant is answered with 503, and a kill there leaves it so until this is repeated.
         Raises TenantStateConflict, OperationInProgress.
         """
         async with tenant_locked(self._owners.registry, tenant_id) as connection:
-            tenant = await find_tenant(connection, tenant_id)
-            schema = tenant_schema(tenant_id)
-            if tenant.placement != DEFAULT_PLACEMENT:
-                async with self._owners.of(tenant.placement).begin() as placed:
-                    await self._set_tier(placed, schema, isolation)
+            placement = (await find_tenant(connection, tenant_id)).placement
             async with connection.begin():
-                if tenant.placement == DEFAULT_PLACEMENT:
-                    await self._set_tier(connection, schema, isolation)
+                await operations.refuse_beside_unfinished(connection, tenant_id)
                 epoch = await self._update(
                     connection, tenant_id, {"isolation": isolation}, allowed=LIVING, record=record
                 )
+                async with in_schema(self._owners, connection, placement, tenant_schema(tenant_id)) as placed:
+                    await self._set_tier(placed, tenant_schema(tenant_id), isolation)
         await self._publish(tenant_id, epoch)
 
     async def schedule_deletion(self, tenant_id: UUID, *, record: Record | None = None) -> datetime:
@@ -101,15 +100,20 @@ class Lifecycle:
         return purge_after
 
     async def restore(self, tenant_id: UUID, *, record: Record | None = None) -> None:
-        """Take a deletion back during the grace. Raises TenantStateConflict, OperationInProgress."""
+        """Take a deletion back during the grace; a tenant that was suspended is suspended again.
+
+        Raises TenantStateConflict, OperationInProgress.
+        """
+        state = case((Tenant.suspended_at.is_(None), TenantState.ACTIVE), else_=TenantState.SUSPENDED)
         async with tenant_locked(self._owners.registry, tenant_id) as connection, connection.begin():
-            # A purge that has begun cannot be taken back.
-            if await operations.unfinished(connection, tenant_id) is not None:
-                raise TenantStateConflict("Its purge has begun.")
+            operation = await operations.unfinished(connection, tenant_id)
+            if operation is not None and operation.kind == OperationKind.PURGE:
+                raise TenantStateConflict("Its purge has begun, and cannot be taken back.")
+            await operations.refuse_beside_unfinished(connection, tenant_id)
             epoch = await self._update(
                 connection,
                 tenant_id,
-                {"state": TenantState.ACTIVE, "state_changed_at": func.now(), "purge_after": None},
+                {"state": state, "state_changed_at": func.now(), "purge_after": None},
                 allowed=(TenantState.DELETING,),
                 record=record,
             )

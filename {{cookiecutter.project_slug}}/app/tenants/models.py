@@ -54,7 +54,8 @@ class Tenant(PlatformBase):
     """One customer. Its schema and role are named from `id`; `placement` names the database it lives on.
 
     `epoch` grows with every change that a running process must notice. While `moving_to` is set, writes are
-    refused. After `purge_after` a tenant in state `deleting` may be purged.
+    refused. After `purge_after` a tenant in state `deleting` may be purged; one that is restored before is
+    suspended again if it has a `suspended_at`.
     """
 
     __tablename__ = "tenants"
@@ -83,6 +84,7 @@ class Tenant(PlatformBase):
     epoch: Mapped[int] = mapped_column(BigInteger, server_default="1")
     moving_to: Mapped[str | None]
     purge_after: Mapped[datetime | None]
+    suspended_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())
     state_changed_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -88,8 +88,9 @@ async def start(
 
 async def refuse_beside_unfinished(connection: AsyncConnection, tenant_id: UUID) -> None:
     """Raises OperationInProgress when the tenant has an unfinished operation."""
-    if await unfinished(connection, tenant_id) is not None:
-        raise OperationInProgress("It was interrupted: resume or cancel it first.")
+    operation = await unfinished(connection, tenant_id)
+    if operation is not None:
+        raise OperationInProgress(f"Its {operation.kind} was interrupted: resume or cancel that first.")
 
 
 async def unfinished(connection: AsyncConnection, tenant_id: UUID) -> OperationRef | None:

@@ -7,9 +7,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.core.citus import is_citus, refuse_unready
 from app.core.context import DEFAULT_PLACEMENT
-from app.core.database import owner_engine
+from app.core.database import NoMigrationDatabase, owner_engine
 from app.core.settings import Settings
-from app.tenants.errors import InvalidTenant, NoMigrationDatabase
+from app.tenants.errors import InvalidTenant
 
 MAX_LISTED: Final = 20
 

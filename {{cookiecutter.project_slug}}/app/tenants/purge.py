@@ -174,6 +174,7 @@ async def _leave_trace(tenant_id: UUID, registry: AsyncConnection) -> None:
             name="deleted",
             revision=None,
             purge_after=None,
+            suspended_at=None,
             state_changed_at=func.now(),
             epoch=Tenant.epoch + 1,
         )

@@ -26,7 +26,7 @@ NOW = datetime(2026, 5, 4, 12, 0, 0, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 SUBJECT = UUID("11111111-1111-4111-8111-111111111111")
 TENANT = UUID("22222222-2222-4222-8222-222222222222")
-MISSING = object()
+MISSING = ...  # With the same name in every process, as the names of tests must be.
 EPOCH_NOW = int(NOW.timestamp())
 
 

@@ -32,7 +32,6 @@ class Project:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("APP_")}
         self._environment = inherited | {
             "PYTHONPATH": str(folder),
-            "PYTHONDONTWRITEBYTECODE": "1",
             "NO_COLOR": "1",
             "COLUMNS": "200",
             "APP_ENVIRONMENT": "test",

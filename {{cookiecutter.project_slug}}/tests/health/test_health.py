@@ -1,8 +1,10 @@
 """Live says that the process runs, ready that it can work."""
 
 import secrets
+from urllib.parse import urlsplit
 
 import httpx
+import pytest
 import structlog
 from fastapi import FastAPI
 
@@ -50,11 +52,14 @@ async def test_a_request_without_its_database_is_503_and_says_when_to_return(
     assert "127.0.0.1" not in answer.text
 
 
+@pytest.mark.parametrize("fault", ["nobody listens", "wrong password"])
 async def test_a_gateway_without_its_database_is_503_without_a_traceback(
-    settings: Settings, tenant: TestTenant, operator: TestOperator
+    settings: Settings, tenant: TestTenant, operator: TestOperator, fault: str
 ) -> None:
     """Who calls, and for which tenant, is asked of the database before any route is."""
-    away = reconfigured(settings, database_url=f"postgresql://x:y@{NOBODY}/z")
+    url = urlsplit(settings.runtime_urls["default"])
+    where = f"{url.hostname}:{url.port}" if fault == "wrong password" else NOBODY
+    away = reconfigured(settings, database_url=f"postgresql://{url.username}:wrong@{where}{url.path}")
     lonely = create_app(away.model_copy(update={"secret_key": settings.secret_key}))
     credentials = (
         {"Authorization": tenant.client.headers["Authorization"]},

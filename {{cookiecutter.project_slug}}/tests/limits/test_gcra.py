@@ -154,7 +154,7 @@ def test_lua_and_python_agree(redis_url: str, both: list[bool], first: int, seco
     """Windows of an hour, so that the time the test itself takes moves no decision."""
 
     async def run() -> None:
-        client = make_redis(redis_url)
+        client = Redis.from_url(redis_url)  # Without deadlines, which are not what is compared.
         try:
             remote, local = RedisGCRA(client), LocalGCRA()
             one, two = bucket(first), bucket(second)

@@ -131,7 +131,7 @@ async def test_the_user_may_be_named_by_id(operator: TestOperator, tenant: TestT
         {"minutes": 16},
         {"minutes": -5},
         {"email": None},
-        {"user_id": str(uuid.uuid4())},
+        {"user_id": "0198a1b2-0000-7000-8000-000000000000"},
         {"role": "admin"},
     ],
     ids=str,

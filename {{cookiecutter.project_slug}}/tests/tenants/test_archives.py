@@ -330,22 +330,32 @@ async def test_a_full_disk_is_named_and_leaves_no_half_an_archive(
     assert listed(tmp_path) == []
 
 
-@pytest.mark.parametrize("state", ["suspended", "deleting"])
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        (["suspend"], "suspended"),
+        (["schedule_deletion"], "deleting"),
+        (["suspend", "schedule_deletion"], "suspended"),
+    ],
+)
 async def test_a_tenant_that_is_not_served_can_be_exported(
-    settings: Settings, tenant: TestTenant, tmp_path: Path, state: str
+    settings: Settings, tenant: TestTenant, tmp_path: Path, changes: list[str], told: str
 ) -> None:
     """What was suspended comes back suspended; what was deleted comes back as `restore` would leave it."""
     async with lifecycle_from(settings) as (lifecycle, purging):
-        await (lifecycle.suspend if state == "suspended" else lifecycle.schedule_deletion)(tenant.id)
-        assert (await export(settings, tenant.id, tmp_path / "a.tar")).tenant.state == state
-        if state == "suspended":
+        for change in changes:
+            await getattr(lifecycle, change)(tenant.id)
+        assert (await export(settings, tenant.id, tmp_path / "a.tar")).tenant.state == told
+        if changes == ["suspend"]:
             await lifecycle.schedule_deletion(tenant.id)
         await purging.run(tenant.id, before_grace_ends=True)
         with pytest.raises(TenantStateConflict, match="no data"):
             await export(settings, tenant.id, tmp_path / "b.tar")
     await import_(settings, tmp_path / "a.tar")
     row = await registry_row(settings, tenant.credentials.tenant)
-    assert row.state == ("suspended" if state == "suspended" else "active")
+    assert (row.state, row.suspended_at is not None) == (
+        ("suspended", True) if told == "suspended" else ("active", False)
+    )
 
 
 async def test_a_copy_with_another_id_stands_beside_the_original(

@@ -158,6 +158,20 @@ async def test_a_deletion_can_be_taken_back_during_the_grace(settings: Settings,
     assert answer.json()["name"] == "kept"
 
 
+async def test_a_suspension_outlives_a_deletion_that_is_taken_back(
+    settings: Settings, tenant: TestTenant
+) -> None:
+    async with lifecycle_from(settings) as (lifecycle, _):
+        await lifecycle.suspend(tenant.id)
+        await lifecycle.schedule_deletion(tenant.id)
+        await lifecycle.restore(tenant.id)
+        assert (await tenant.client.get("/v1/resources")).status_code == 403
+        await lifecycle.resume(tenant.id)
+        await lifecycle.schedule_deletion(tenant.id)
+        await lifecycle.restore(tenant.id)
+        assert (await tenant.client.get("/v1/resources")).status_code == 200
+
+
 async def test_a_purged_tenant_leaves_nothing_and_its_slug_is_free_again(
     app: FastAPI, settings: Settings, tenant: TestTenant, stranger: TestTenant, database_urls: DatabaseURLs
 ) -> None:

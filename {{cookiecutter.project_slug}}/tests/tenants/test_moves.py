@@ -453,7 +453,12 @@ async def test_an_operator_cannot_change_what_is_being_moved(clusters: Clusters)
         with pytest.raises(TenantMoving):
             await onboarding.reset_admin_password(tenant.credentials.tenant, tenant.credentials.email)
     async with lifecycle_from(clusters.settings) as (lifecycle, purging):
+        with pytest.raises(OperationInProgress) as refused:
+            await lifecycle.isolate(tenant.id, Isolation.DEDICATED)
+        assert refused.value.detail == "Its move was interrupted: resume or cancel that first."
         await lifecycle.schedule_deletion(tenant.id)
+        with pytest.raises(OperationInProgress):
+            await lifecycle.restore(tenant.id)
         with pytest.raises(TenantStateConflict, match="move is unfinished"):
             await purging.run(tenant.id, before_grace_ends=True)
         async with move_from(clusters.settings) as moving:
@@ -511,6 +516,6 @@ async def test_the_command_moves_and_says_how_long_writes_were_paused(
     assert "no unfinished operation" in await command(slug, "--resume", code=1)
     assert "give one of" in await command(slug, "--resume", "--cancel", code=2)
     await killed_at(clusters, tenant, DEFAULT_PLACEMENT, "copy", "after")
-    assert "takes writes again" in await command(slug, "--cancel")
+    assert "writes are no longer paused" in await command(slug, "--cancel")
     assert await trail_of(clusters.settings, tenant.id) == ["tenants:move", "tenants:cancel_move"]
     assert (await tenant.client.post("/v1/resources", json={"name": "x"})).status_code == 201

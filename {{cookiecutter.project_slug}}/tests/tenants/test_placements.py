@@ -17,7 +17,7 @@ from app.core.database import owner_engine
 from app.core.settings import Settings
 from app.tenants.bootstrap import lifecycle_from, onboarding_from
 from app.tenants.creation import NewTenant
-from app.tenants.errors import InvalidTenant
+from app.tenants.errors import InvalidTenant, TenantStateConflict
 from app.tenants.models import Isolation
 from tests.conftest import TestTenant, client_of
 from tests.tenants.conftest import SECOND, Clusters, grants, traces_on
@@ -145,6 +145,28 @@ async def test_lifecycle_and_purge_work_on_the_second_cluster(clusters: Clusters
         assert (await far.client.get("/v1/resources")).status_code == 401
         assert not (await purge.remains(far.id, SECOND)).none
         assert (await purge.run(far.id, before_grace_ends=True)).none
+
+
+async def test_another_tier_that_is_refused_or_cannot_be_recorded_changes_nothing_on_the_second_cluster(
+    clusters: Clusters, far: TestTenant
+) -> None:
+    class TrailIsAway(Exception):
+        pass
+
+    async def fail(_session: object, _tenant_id: uuid.UUID) -> None:
+        raise TrailIsAway
+
+    async with lifecycle_from(clusters.settings) as (lifecycle, _):
+        with pytest.raises(TrailIsAway):
+            await lifecycle.isolate(far.id, Isolation.DEDICATED, record=fail)
+        assert (await far.client.get("/v1/resources")).status_code == 200
+        await lifecycle.schedule_deletion(far.id)
+        with pytest.raises(TenantStateConflict, match="It is deleting"):
+            await lifecycle.isolate(far.id, Isolation.DEDICATED)
+        await lifecycle.restore(far.id)
+        assert (await far.client.get("/v1/resources")).status_code == 200
+        await lifecycle.isolate(far.id, Isolation.DEDICATED)
+        assert (await far.client.get("/v1/resources")).status_code == 200
 
 
 async def test_a_placement_that_the_process_does_not_know_is_a_503_problem(

@@ -305,7 +305,7 @@ run "a_service_scales_by_what_is_stated" {
     condition = [
       for metric in aws_appautoscaling_policy.backlog["worker"].target_tracking_scaling_policy_configuration[0].customized_metric_specification[0].metrics :
       metric.expression if metric.return_data
-    ] == ["(queue0 + queue1) / IF(FILL(tasks, 0) > 0, tasks, 1)"]
+    ] == ["(FILL(queue0, 0) + FILL(queue1, 0)) / IF(FILL(tasks, 0) > 0, tasks, 1)"]
     error_message = "the backlog is what waits in all queues for each running task"
   }
 
