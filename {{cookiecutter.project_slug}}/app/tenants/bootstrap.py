@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from redis.asyncio import Redis
 from sqlalchemy import select
 
-from app.auth.passwords import PasswordHasher
+from app.auth.passwords import PasswordHasher, WeakPassword, validate_password
 from app.core.redis import make_redis
 from app.core.settings import Settings
 from app.tenants.creation import CreationTools, NewTenant, Save, TenantCredentials
@@ -109,9 +109,16 @@ async def bootstrap_first_tenant(settings: Settings, *, save: Save | None = None
         slug=slugify(settings.first_tenant_name),
         admin_email=settings.first_tenant_admin_email,
     )
+    given = settings.first_tenant_admin_password
+    password = given.get_secret_value() if given else None
+    if password is not None:
+        try:
+            validate_password(password, context=(new.admin_email, new.name))
+        except WeakPassword as error:
+            raise InvalidTenant(f"APP_FIRST_TENANT_ADMIN_PASSWORD {error}") from None
     async with onboarding_from(settings) as onboarding:
         try:
-            return await onboarding.create(new, save=save)
+            return await onboarding.create(new, save=save, password=password)
         except TenantExists:
             pass
         owners = OwnerDatabases.from_settings(settings)
@@ -123,6 +130,6 @@ async def bootstrap_first_tenant(settings: Settings, *, save: Save | None = None
         if tenant_id is None:
             return None
         try:
-            return await onboarding.resume(tenant_id, save=save)
+            return await onboarding.resume(tenant_id, save=save, password=password)
         except NothingToResume:
             return None

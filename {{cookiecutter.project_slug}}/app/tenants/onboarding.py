@@ -88,7 +88,12 @@ class Onboarding:
         return creation.finished()
 
     async def resume(
-        self, tenant_id: UUID, *, save: Save | None = None, record: Record | None = None
+        self,
+        tenant_id: UUID,
+        *,
+        save: Save | None = None,
+        password: str | None = None,
+        record: Record | None = None,
     ) -> TenantCredentials | None:
         """Finish an onboarding that was interrupted; the admin gets new credentials if it had none yet.
 
@@ -106,7 +111,7 @@ class Onboarding:
                 placement=tenant.placement,
                 requests_per_minute=operation.parameters["requests_per_minute"],
             )
-            creation = Creation(self._tools, tenant_id, new, save=save)
+            creation = Creation(self._tools, tenant_id, new, save=save, password=password)
             await operations.run(connection, operation, creation.steps())
         return creation.credentials
 
