@@ -18,6 +18,23 @@ PROJECT = Path.cwd()
 ENTER = f"cd {shlex.quote(str(PROJECT))}"
 
 
+MODULES = PROJECT / "terraform" / "modules"
+# Where the template lies; a relative path is one of the folder cookiecutter was called in.
+TEMPLATE = Path(os.environ.get("PWD", os.curdir), {{ cookiecutter._repo_dir | default("") | jsonify }})
+
+
+def repair_modules():
+    """The template links its modules; an archive turns the link into a text. Returns why it could not, or None."""
+    if MODULES.is_dir() and not MODULES.is_symlink():
+        return None
+    source = TEMPLATE / "terraform" / "modules"
+    if IS_TEMPORARY or not source.is_dir():
+        return "terraform/modules is missing; copy it from the template"
+    MODULES.unlink(missing_ok=True)
+    shutil.copytree(source, MODULES)
+    return None
+
+
 def child_environment():
     """Ours, without what would send the child into cookiecutter's own Python."""
     return {
@@ -47,6 +64,9 @@ def set_up():
 def main():
     started = time.monotonic()
     say(f"\n{PROJECT.name}: the files are written.")
+    missing = repair_modules()
+    if missing:
+        say(f"But {missing}.")
     if not BOOTSTRAP or IS_TEMPORARY:
         say(f"Nothing was set up. When you want to:\n\n    {ENTER} && make init\n")
         return

@@ -14,6 +14,8 @@ from tests.aws_emulator.launcher import AwsEmulator
 
 TEMPLATE = Path(__file__).resolve().parents[1]
 PROJECT_FOLDER = "{{cookiecutter.project_slug}}"
+# The modules stand once, at the template's root; a project gets files of its own.
+LINKS = {f"{PROJECT_FOLDER}/terraform/modules"}
 
 
 @dataclass(frozen=True)
@@ -51,10 +53,11 @@ def template_files() -> list[Path]:
     )
     if listing.returncode != 0:
         ignored = {"build", ".git", "__pycache__"}
-        files = (path.relative_to(TEMPLATE) for path in TEMPLATE.rglob("*") if path.is_file())
+        found = (path for path in TEMPLATE.rglob("*") if path.is_file() or path.is_symlink())
+        files = (path.relative_to(TEMPLATE) for path in found)
         return [path for path in files if not ignored & set(path.parts)]
     names = listing.stdout.decode().split("\0")
-    return [Path(name) for name in names if name and (TEMPLATE / name).is_file()]
+    return [Path(name) for name in names if name and ((TEMPLATE / name).is_file() or name in LINKS)]
 
 
 @pytest.fixture(scope="session")

@@ -5,21 +5,34 @@ import json
 import os
 import re
 import shlex
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.conftest import PROJECT_FOLDER, TEMPLATE, Bake, template_files
+from tests.conftest import LINKS, PROJECT_FOLDER, TEMPLATE, Bake, template_files
 
 # Where a person's answers stand. Everything else is free of Jinja, so that tools work on it in place.
-RENDERED = {".terrace.json", "CODEOWNERS", "LICENSE", "README.md", "project.env"}
+RENDERED = {
+    ".terrace.json", "CODEOWNERS", "LICENSE", "README.md", "project.env", "terraform/environments/common.tfvars",
+}  # fmt: skip
 JINJA = re.compile(r"\{\{\s*cookiecutter|\{%[-+]?\s*(if|for|set|now|raw|include)\b")
 
 
 def project_files() -> list[Path]:
-    return [path.relative_to(PROJECT_FOLDER) for path in template_files() if path.parts[0] == PROJECT_FOLDER]
+    """What a project holds: where the template has a link, the files it leads to."""
+    found = []
+    for path in template_files():
+        if str(path) in LINKS:
+            target = path.parent.joinpath((TEMPLATE / path).readlink())
+            source = Path(os.path.normpath(target))
+            inside = [file for file in template_files() if file.is_relative_to(source)]
+            found += [(path / file.relative_to(source)).relative_to(PROJECT_FOLDER) for file in inside]
+        elif path.parts[0] == PROJECT_FOLDER:
+            found.append(path.relative_to(PROJECT_FOLDER))
+    return found
 
 
 def is_copied(path: Path) -> bool:
@@ -181,3 +194,25 @@ def test_nothing_in_the_template_is_secret_or_local() -> None:
         text = (TEMPLATE / path).read_text(errors="ignore")
         assert not re.search(r"-----BEGIN [A-Z ]*PRIVATE KEY-----\n[A-Za-z0-9+/=\n]{200}", text), path
         assert os.environ.get("HOME", "/nowhere") + "/" not in text or os.environ["HOME"] == "/", path
+
+
+def test_an_archive_of_the_template_brings_the_modules_too(
+    bake: Callable[..., Bake], template: Path, tmp_path: Path
+) -> None:
+    """Unpacked, the link to the modules is a file that holds a path."""
+    archive = tmp_path / "template.zip"
+    with zipfile.ZipFile(archive, "w") as packed:
+        packed.writestr("terrace/", "")
+        for path in sorted(template.rglob("*")):
+            name = f"terrace/{path.relative_to(template)}"
+            if path.is_symlink():
+                packed.writestr(name, str(path.readlink()))
+            elif path.is_file():
+                packed.write(path, name)
+    result = bake(source=archive)
+    assert result.code == 0, result.output
+    modules = result.project / "terraform/modules"
+    assert not modules.is_symlink()
+    for path in (TEMPLATE / "terraform/modules").rglob("*.tf"):
+        copied = modules / path.relative_to(TEMPLATE / "terraform/modules")
+        assert copied.read_bytes() == path.read_bytes(), path
