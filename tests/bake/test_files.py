@@ -191,6 +191,8 @@ def test_no_lock_holds_the_address_of_a_registry() -> None:
 
 def test_nothing_in_the_template_is_secret_or_local() -> None:
     for path in template_files():
+        if str(path) in LINKS:
+            continue
         text = (TEMPLATE / path).read_text(errors="ignore")
         assert not re.search(r"-----BEGIN [A-Z ]*PRIVATE KEY-----\n[A-Za-z0-9+/=\n]{200}", text), path
         assert os.environ.get("HOME", "/nowhere") + "/" not in text or os.environ["HOME"] == "/", path
