@@ -62,8 +62,8 @@ def template_files() -> list[Path]:
 
 @pytest.fixture(scope="session")
 def aws_emulator() -> Iterator[AwsEmulator]:
-    """One emulator of AWS for the whole run; a test that needs it empty resets it."""
-    with AwsEmulator() as emulator:
+    """One emulator of AWS for the whole run, shared by the tests that need none of their own."""
+    with AwsEmulator(plain="TERRACE_PLAIN_EMULATOR" in os.environ) as emulator:
         yield emulator
 
 

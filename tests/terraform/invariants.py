@@ -187,11 +187,11 @@ def forces_tls(group: Resource) -> bool:
 
 def wide_policies(plan: Plan) -> list[str]:
     """No policy allows every action, of AWS or a service, on every resource; nobody is an administrator."""
-    # In the policy of a key, `*` is that key.
+    # In the policy of a key, `*` is that key; the policy of an endpoint grants nothing, it only narrows.
     found = [
         (address, statement)
         for address, _, statement in statements(plan)
-        if ".aws_kms_key" not in f".{address}"
+        if not re.search(r"(^|\.)aws_(kms_key|vpc_endpoint)", address)
     ]
     faults = [
         f"{address}: every action on every resource"

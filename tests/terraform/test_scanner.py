@@ -12,6 +12,8 @@ import pytest
 from tests.conftest import TEMPLATE
 from tests.terraform.roots import files
 
+# An example is destroyed again, so it turns off what would forbid that; the modules' defaults keep it on.
+WEAKER_IN_EXAMPLES = {"CKV_AWS_150", "CKV_AWS_293"}
 SKIP = re.compile(r"checkov:skip=(\w+)(.*)")
 
 
@@ -34,6 +36,7 @@ def failures(report: dict[str, Any]) -> list[str]:
     return [
         f"{fault['file_path']} {fault['resource']}: {fault['check_id']} {fault['check_name']}"
         for fault in report["results"]["failed_checks"]
+        if not (fault["resource"].startswith("module.") and fault["check_id"] in WEAKER_IN_EXAMPLES)
     ]
 
 

@@ -2,6 +2,7 @@
 
 resource "aws_db_instance" "replica" {
   #checkov:skip=CKV_AWS_133:The backups of the primary hold all of a replica's data
+  #checkov:skip=CKV_AWS_293:Deletion protection is on unless the caller says otherwise, which production may not
   #checkov:skip=CKV_AWS_353:Performance Insights is on unless performance_insights.enabled says otherwise
   #checkov:skip=CKV2_AWS_69:rds.force_ssl is 1 in the parameter group, which a scanner cannot follow through its dynamic block
   #checkov:skip=CKV2_AWS_30:Statements are counted by pg_stat_statements; in the log their text would carry tenants' values

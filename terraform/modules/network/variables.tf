@@ -117,7 +117,7 @@ variable "ipv6_enabled" {
 }
 
 variable "kms_key_arn" {
-  description = "Key of the flow logs; its policy must allow CloudWatch Logs. Null: the module makes one."
+  description = "Key of the flow logs that exists already; its policy must allow CloudWatch Logs. Null: the module makes one."
   type        = string
   default     = null
 

@@ -17,7 +17,7 @@ variable "force_delete" {
 }
 
 variable "kms_key_arn" {
-  description = "Key the images are encrypted with; it cannot be changed later. Null: the module makes one."
+  description = "Key that exists already, to encrypt the images with; it cannot be changed later. Null: the module makes one."
   type        = string
   default     = null
 

@@ -44,7 +44,7 @@ variable "secrets" {
 }
 
 variable "kms_key_arn" {
-  description = "Key the secrets are encrypted with. Null: the module makes one."
+  description = "Key that exists already, to encrypt the secrets with. Null: the module makes one."
   type        = string
   default     = null
 

@@ -41,7 +41,7 @@ variable "force_destroy" {
 }
 
 variable "kms_key_arn" {
-  description = "Key the states are encrypted with. Null: the module makes one."
+  description = "Key that exists already, to encrypt the states with. Null: the module makes one."
   type        = string
   default     = null
 

@@ -1,0 +1,30 @@
+"""S3: how many old versions a lifecycle rule keeps."""
+
+from typing import Any
+
+from moto.core.responses import ActionResult
+from moto.s3.models import FakeBucket
+from moto.s3.responses import S3Response as Response
+
+from tests.aws_emulator.patching import around
+
+
+def apply() -> None:
+    @around(FakeBucket, "set_lifecycle")
+    def keep(original: Any, bucket: Any, rules: list[dict[str, Any]]) -> None:
+        original(bucket, rules)
+        for rule, sent in zip(bucket.rules, rules, strict=True):
+            rule.versions_kept = (sent.get("NoncurrentVersionExpiration") or {}).get(
+                "NewerNoncurrentVersions"
+            )
+
+    @around(Response, "serialized")
+    def tell(original: Any, response: Any, result: ActionResult) -> Any:
+        if response.data.get("Action") == "GetBucketLifecycleConfiguration":
+            answer: dict[str, Any] = result.result  # type: ignore[assignment]
+            for rule, told in zip(
+                response.backend.get_bucket_lifecycle(response.bucket_name), answer["Rules"], strict=True
+            ):
+                if rule.versions_kept:
+                    told["NoncurrentVersionExpiration"]["NewerNoncurrentVersions"] = int(rule.versions_kept)
+        return original(response, result)
