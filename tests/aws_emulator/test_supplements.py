@@ -38,7 +38,8 @@ def name() -> str:
 
 @pytest.fixture
 def subnet_ids(clients: Clients) -> list[str]:
-    return [subnet["SubnetId"] for subnet in clients.ec2.describe_subnets()["Subnets"][:2]]
+    default = [{"Name": "default-for-az", "Values": ["true"]}]
+    return [subnet["SubnetId"] for subnet in clients.ec2.describe_subnets(Filters=default)["Subnets"][:2]]
 
 
 # Application Auto Scaling
@@ -92,6 +93,20 @@ def test_a_subnet_tells_the_state_of_its_ipv6_block(clients: Clients) -> None:
         ]
     )
     assert [item["SubnetId"] for item in found["Subnets"]] == [subnet["Subnet"]["SubnetId"]]
+
+
+@pytest.mark.parametrize("kind", ["UserIdGroupPairs", "PrefixListIds"])
+def test_a_rule_keeps_its_description_whatever_its_source_is(clients: Clients, name: str, kind: str) -> None:
+    ec2 = clients.ec2
+    vpc = ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
+    group = ec2.create_security_group(GroupName=name, Description="x", VpcId=vpc)["GroupId"]
+    prefix_list = ec2.describe_managed_prefix_lists()["PrefixLists"][0]["PrefixListId"]
+    source = {"GroupId": group} if kind == "UserIdGroupPairs" else {"PrefixListId": prefix_list}
+    permission = {"IpProtocol": "tcp", "FromPort": 1, "ToPort": 1, kind: [{**source, "Description": "why"}]}
+    made = ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[permission])
+    rule = made["SecurityGroupRules"][0]["SecurityGroupRuleId"]
+    (told,) = ec2.describe_security_group_rules(SecurityGroupRuleIds=[rule])["SecurityGroupRules"]
+    assert told["Description"] == "why"
 
 
 # ECS
@@ -170,9 +185,10 @@ def test_a_replication_group_has_clusters_and_goes_with_them(clients: Clients, n
         CacheParameterGroupName="default.valkey8", SecurityGroupIds=["sg-1"],
     )["ReplicationGroup"]  # fmt: skip
     assert group["TransitEncryptionMode"] == "required"
+    assert len(group["MemberClusters"]) == 2
     for member in group["MemberClusters"]:
         (cluster,) = cache.describe_cache_clusters(CacheClusterId=member)["CacheClusters"]
-        assert cluster["ReplicationGroupId"] == name
+        assert (cluster["ReplicationGroupId"], cluster["TransitEncryptionMode"]) == (name, "required")
         assert (cluster["Engine"], cluster["EngineVersion"]) == ("valkey", "8.0")
         assert cluster["CacheParameterGroup"]["CacheParameterGroupName"] == "default.valkey8"
         assert cluster["SecurityGroups"] == [{"SecurityGroupId": "sg-1", "Status": "active"}]
@@ -206,6 +222,9 @@ def test_a_lifecycle_rule_keeps_the_newest_old_versions(clients: Clients, name: 
     rule = {"ID": "old", "Status": "Enabled", "Filter": {}, "NoncurrentVersionExpiration": expiration}
     clients.s3.put_bucket_lifecycle_configuration(Bucket=name, LifecycleConfiguration={"Rules": [rule]})
     (told,) = clients.s3.get_bucket_lifecycle_configuration(Bucket=name)["Rules"]
+    clients.s3.delete_bucket_lifecycle(Bucket=name)
+    with pytest.raises(ClientError, match="NoSuchLifecycleConfiguration"):
+        clients.s3.get_bucket_lifecycle_configuration(Bucket=name)
     assert told["NoncurrentVersionExpiration"] == expiration
 
 
@@ -218,6 +237,9 @@ def test_a_queue_tells_who_may_name_it_for_dead_letters(clients: Clients, name: 
     clients.sqs.set_queue_attributes(QueueUrl=url, Attributes={"RedriveAllowPolicy": allowed})
     told = clients.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["RedriveAllowPolicy"])
     assert told["Attributes"]["RedriveAllowPolicy"] == allowed
+    clients.sqs.set_queue_attributes(QueueUrl=url, Attributes={"RedriveAllowPolicy": ""})
+    told = clients.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["RedriveAllowPolicy"])
+    assert "Attributes" not in told
 
 
 def test_a_queue_keeps_its_policy_when_another_attribute_is_set(clients: Clients, name: str) -> None:
@@ -239,6 +261,15 @@ def test_a_redrive_policy_is_told_without_spaces(clients: Clients, name: str) ->
     url = clients.sqs.create_queue(QueueName=name, Attributes={"RedrivePolicy": policy})["QueueUrl"]
     told = clients.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["RedrivePolicy"])
     assert told["Attributes"]["RedrivePolicy"] == policy
+
+
+# SSM
+
+
+def test_the_newest_image_of_debian_has_a_name(clients: Clients) -> None:
+    answer = clients.ssm.get_parameter(Name="/aws/service/debian/release/13/latest/arm64")
+    (image,) = clients.ec2.describe_images(ImageIds=[answer["Parameter"]["Value"]])["Images"]
+    assert image["State"] == "available"
 
 
 @pytest.mark.apply

@@ -1,13 +1,19 @@
-"""EC2: the IPv6 blocks of a subnet, which can be told, and searched for."""
+"""EC2: the IPv6 blocks of a subnet, and the descriptions of rules."""
 
 from typing import Any
 
+from moto.ec2.models.security_groups import SecurityGroupRule
 from moto.ec2.models.subnets import Subnet
 
 from tests.aws_emulator.patching import around
 
 
 def apply() -> None:
+    supply_ipv6_blocks()
+    supply_descriptions()
+
+
+def supply_ipv6_blocks() -> None:
     @around(Subnet, "get_filter_value")
     def filter_value(original: Any, subnet: Subnet, name: str, method: str | None = None) -> Any:
         if name == "ipv6-cidr-block-association.association-id":
@@ -25,3 +31,15 @@ def apply() -> None:
         return found
 
     Subnet.ipv6_cidr_block_association_set = property(told)  # type: ignore[assignment, method-assign]
+
+
+def supply_descriptions() -> None:
+    """moto knows them only of rules whose source is a range of addresses."""
+
+    @around(SecurityGroupRule, "__init__")
+    def begin(original: Any, rule: Any, *arguments: Any, **named: Any) -> None:
+        original(rule, *arguments, **named)
+        # As the caller gives them: the range, the group and the prefix list, one of which is there.
+        given = (*arguments[5:8], *(named.get(key) for key in ("ip_range", "source_group", "prefix_list_id")))
+        found = (source.get("Description") for source in given if source)
+        rule.ip_range.setdefault("Description", next(found, None))

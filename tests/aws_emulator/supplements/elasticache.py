@@ -50,6 +50,9 @@ def apply() -> None:
 
     @around(ElastiCacheBackend, "create_replication_group")
     def create(original: Any, backend: Any, **named: Any) -> Any:
+        # moto counts the clusters only where they are called replicas.
+        if named.get("num_cache_clusters") and not named.get("replicas_per_node_group"):
+            named["replicas_per_node_group"] = named["num_cache_clusters"] - 1
         group = original(backend, **named)
         group.transit_encryption_mode = named.get("transit_encryption_mode") or (
             "required" if group.transit_encryption_enabled else None
@@ -91,6 +94,7 @@ def member(backend: Any, group: Any, name: str) -> CacheCluster:
     )
     cluster.num_cache_nodes = 1
     cluster.replication_group_id = group.replication_group_id
+    cluster.transit_encryption_mode = group.transit_encryption_mode  # type: ignore[attr-defined]
     cluster.at_rest_encryption_enabled = group.at_rest_encryption_enabled  # type: ignore[attr-defined]
     cluster.cache_parameter_group = {  # type: ignore[attr-defined]
         "CacheParameterGroupName": group.cache_parameter_group_name,

@@ -20,11 +20,10 @@ def apply() -> None:
 
     @around(Response, "serialized")
     def tell(original: Any, response: Any, result: ActionResult) -> Any:
-        if response.data.get("Action") == "GetBucketLifecycleConfiguration":
-            answer: dict[str, Any] = result.result  # type: ignore[assignment]
-            for rule, told in zip(
-                response.backend.get_bucket_lifecycle(response.bucket_name), answer["Rules"], strict=True
-            ):
+        rules = result.result.get("Rules", []) if isinstance(result.result, dict) else []
+        if rules and response.data.get("Action") == "GetBucketLifecycleConfiguration":
+            kept = response.backend.get_bucket_lifecycle(response.bucket_name)
+            for rule, told in zip(kept, rules, strict=True):
                 if rule.versions_kept:
                     told["NoncurrentVersionExpiration"]["NewerNoncurrentVersions"] = int(rule.versions_kept)
         return original(response, result)

@@ -29,6 +29,7 @@ def apply() -> None:
         found: dict[str, Any] = attributes(queue)
         if queue.redrive_policy:
             found["RedrivePolicy"] = json.dumps(queue.redrive_policy, separators=(",", ":"))
-        return found
+        # One that was set to nothing is not there.
+        return {name: value for name, value in found.items() if name != "RedriveAllowPolicy" or value}
 
     Queue.attributes = property(read)  # type: ignore[method-assign, assignment]
