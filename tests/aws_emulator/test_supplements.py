@@ -306,5 +306,5 @@ def test_a_denial_under_a_condition_does_not_hit_everybody(clients: Clients, nam
     clients.s3.put_bucket_policy(
         Bucket=name, Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]})
     )
-    with pytest.raises(ClientError, match="Forbidden|AccessDenied"):
+    with pytest.raises(ClientError, match=r"Forbidden|AccessDenied"):
         clients.s3.get_object(Bucket=name, Key="state")
