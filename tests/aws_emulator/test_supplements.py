@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 import sys
+import urllib.parse
+import urllib.request
 import uuid
 from pathlib import Path
 from typing import Any
@@ -58,6 +60,46 @@ def test_a_scalable_target_keeps_its_tags(clients: Clients, name: str) -> None:
     assert told == {"b": "2"}
 
 
+# Backup
+
+
+def test_a_backup_plan_has_selections(clients: Clients, name: str) -> None:
+    backup = clients.backup
+    rule = {"RuleName": "daily", "TargetBackupVaultName": name}
+    plan = backup.create_backup_plan(BackupPlan={"BackupPlanName": name, "Rules": [rule]})["BackupPlanId"]
+    chosen = {"SelectionName": "all", "IamRoleArn": "arn:aws:iam::123456789012:role/x", "Resources": ["*"]}
+    made = backup.create_backup_selection(BackupPlanId=plan, BackupSelection=chosen)["SelectionId"]
+    told = backup.get_backup_selection(BackupPlanId=plan, SelectionId=made)
+    assert told["BackupSelection"] == chosen
+    listed = backup.list_backup_selections(BackupPlanId=plan)["BackupSelectionsList"]
+    assert [item["SelectionId"] for item in listed] == [made]
+    backup.delete_backup_selection(BackupPlanId=plan, SelectionId=made)
+    with pytest.raises(ClientError, match="ResourceNotFound"):
+        backup.get_backup_selection(BackupPlanId=plan, SelectionId=made)
+
+
+def test_a_new_vault_holds_no_recovery_point(clients: Clients, name: str) -> None:
+    clients.backup.create_backup_vault(BackupVaultName=name)
+    told = clients.backup.list_recovery_points_by_backup_vault(BackupVaultName=name)
+    assert told["RecoveryPoints"] == []
+
+
+def test_the_tags_of_a_vault_are_told_to_a_client_that_asks_without_a_slash(
+    clients: Clients, name: str, aws_emulator: AwsEmulator
+) -> None:
+    """As Go's does, and so Terraform; boto3 adds the slash."""
+    arn = clients.backup.create_backup_vault(BackupVaultName=name, BackupVaultTags={"a": "1"})[
+        "BackupVaultArn"
+    ]
+    credential = "AWS4-HMAC-SHA256 Credential=emulator/20260101/us-east-1/backup/aws4_request"
+    request = urllib.request.Request(
+        f"{aws_emulator.url}/tags/{urllib.parse.quote(arn, safe='')}",
+        headers={"Authorization": f"{credential}, SignedHeaders=host, Signature=0"},
+    )
+    with urllib.request.urlopen(request) as answer:
+        assert json.load(answer)["Tags"] == {"a": "1"}
+
+
 # CloudWatch
 
 
@@ -107,6 +149,24 @@ def test_a_rule_keeps_its_description_whatever_its_source_is(clients: Clients, n
     rule = made["SecurityGroupRules"][0]["SecurityGroupRuleId"]
     (told,) = ec2.describe_security_group_rules(SecurityGroupRuleIds=[rule])["SecurityGroupRules"]
     assert told["Description"] == "why"
+
+
+def test_a_deleted_vpc_leaves_no_network_acl(clients: Clients) -> None:
+    vpc = clients.ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
+    mine = [{"Name": "vpc-id", "Values": [vpc]}]
+    assert clients.ec2.describe_network_acls(Filters=mine)["NetworkAcls"]
+    clients.ec2.delete_vpc(VpcId=vpc)
+    assert not clients.ec2.describe_network_acls(Filters=mine)["NetworkAcls"]
+
+
+def test_a_deleted_nat_gateway_leaves_no_interface(clients: Clients, subnet_ids: list[str]) -> None:
+    address = clients.ec2.allocate_address(Domain="vpc")["AllocationId"]
+    gateway = clients.ec2.create_nat_gateway(SubnetId=subnet_ids[0], AllocationId=address)["NatGateway"]
+    interface = gateway["NatGatewayAddresses"][0]["NetworkInterfaceId"]
+    assert clients.ec2.describe_network_interfaces(NetworkInterfaceIds=[interface])["NetworkInterfaces"]
+    clients.ec2.delete_nat_gateway(NatGatewayId=gateway["NatGatewayId"])
+    with pytest.raises(ClientError, match="InvalidNetworkInterfaceID"):
+        clients.ec2.describe_network_interfaces(NetworkInterfaceIds=[interface])
 
 
 # ECS
@@ -211,6 +271,39 @@ def test_a_subnet_group_outlasts_its_change(clients: Clients, name: str, subnet_
     )
     (group,) = clients.rds.describe_db_subnet_groups(DBSubnetGroupName=name)["DBSubnetGroups"]
     assert group["DBSubnetGroupDescription"] == "y"
+
+
+@pytest.fixture
+def instance(clients: Clients, name: str) -> dict[str, Any]:
+    return {
+        "DBInstanceIdentifier": name, "DBInstanceClass": "db.t4g.micro", "Engine": "postgres",
+        "EngineVersion": "18.1", "AllocatedStorage": 20, "MasterUsername": "app",
+        "MasterUserPassword": "not-a-secret", "BackupRetentionPeriod": 7,
+        "EnableCloudwatchLogsExports": ["upgrade"],
+    }  # fmt: skip
+
+
+def test_an_instance_tells_its_performance_insights(clients: Clients, instance: dict[str, Any]) -> None:
+    told = {"PerformanceInsightsKMSKeyId": "arn:aws:kms:us-east-1:123456789012:key/x",
+            "PerformanceInsightsRetentionPeriod": 7, "DatabaseInsightsMode": "standard"}  # fmt: skip
+    clients.rds.create_db_instance(**instance, EnablePerformanceInsights=True, **told)
+    answer = clients.rds.describe_db_instances(DBInstanceIdentifier=instance["DBInstanceIdentifier"])
+    (found,) = answer["DBInstances"]
+    assert {key: found.get(key) for key in told} == told
+    assert found["PerformanceInsightsEnabled"] is True
+
+
+def test_a_replica_is_no_second_primary(clients: Clients, name: str, instance: dict[str, Any]) -> None:
+    primary = clients.rds.create_db_instance(**instance)["DBInstance"]
+    replica = clients.rds.create_db_instance_read_replica(
+        DBInstanceIdentifier=f"{name}-replica", SourceDBInstanceIdentifier=name
+    )["DBInstance"]
+    assert replica["DbiResourceId"] != primary["DbiResourceId"]
+    assert (replica["BackupRetentionPeriod"], replica.get("EnabledCloudwatchLogsExports", [])) == (0, [])
+    found = clients.rds.describe_db_instances(
+        Filters=[{"Name": "dbi-resource-id", "Values": [replica["DbiResourceId"]]}]
+    )
+    assert [item["DBInstanceIdentifier"] for item in found["DBInstances"]] == [f"{name}-replica"]
 
 
 # S3

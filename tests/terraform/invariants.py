@@ -59,7 +59,8 @@ def open_rules(plan: Plan) -> Iterator[str]:
         ):
             yield f"{rule.address}: open to the whole internet"
     for group in resources(plan, "aws_security_group", "aws_default_security_group"):
-        for block in group.blocks("ingress"):
+        # Once applied a group lists the rules that are declared apart from it, too.
+        for block in group.blocks("ingress") if "ingress" in group.expressions else []:
             if ANYWHERE & {*listed(block.get("cidr_blocks")), *listed(block.get("ipv6_cidr_blocks"))}:
                 yield f"{group.address}: open to the whole internet"
 

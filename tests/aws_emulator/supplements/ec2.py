@@ -1,9 +1,11 @@
-"""EC2: the IPv6 blocks of a subnet, and the descriptions of rules."""
+"""EC2: the IPv6 blocks of a subnet, the descriptions of rules, and deletions that leave nothing."""
 
 from typing import Any
 
+from moto.ec2.models.nat_gateways import NatGatewayBackend
 from moto.ec2.models.security_groups import SecurityGroupRule
 from moto.ec2.models.subnets import Subnet
+from moto.ec2.models.vpcs import VPCBackend
 
 from tests.aws_emulator.patching import around
 
@@ -11,6 +13,7 @@ from tests.aws_emulator.patching import around
 def apply() -> None:
     supply_ipv6_blocks()
     supply_descriptions()
+    delete_what_belongs()
 
 
 def supply_ipv6_blocks() -> None:
@@ -43,3 +46,20 @@ def supply_descriptions() -> None:
         given = (*arguments[5:8], *(named.get(key) for key in ("ip_range", "source_group", "prefix_list_id")))
         found = (source.get("Description") for source in given if source)
         rule.ip_range.setdefault("Description", next(found, None))
+
+
+def delete_what_belongs() -> None:
+    """The network ACL that a VPC brought, and the interface of a NAT gateway."""
+
+    @around(VPCBackend, "delete_vpc")
+    def delete_vpc(original: Any, backend: Any, identifier: str) -> Any:
+        vpc = original(backend, identifier)
+        for acl in [acl for acl in backend.network_acls.values() if acl.vpc_id == identifier]:
+            backend.network_acls.pop(acl.id)
+        return vpc
+
+    @around(NatGatewayBackend, "delete_nat_gateway")
+    def delete_nat_gateway(original: Any, backend: Any, identifier: str) -> Any:
+        gateway = original(backend, identifier)
+        backend.enis.pop(gateway._eni.id, None)
+        return gateway

@@ -9,23 +9,18 @@ from typing import Final
 
 from app.core.routing import PLATFORM_SCHEMA, SCHEMA_PATTERN
 from app.fleet.errors import RevisionRefused
+from app.fleet.refusals import NO_ENUM, find_refused
 from app.fleet.script import Revision, RevisionTree
 from app.fleet.sql import IndexStatement, is_transaction_control, split_statements
 
 REVISION_PATTERN: Final = re.compile(r"\w{1,32}", re.ASCII)
-NATIVE_ENUM: Final = re.compile(r"\bCREATE\s+TYPE\b[^;]*\bAS\s+ENUM\b", re.IGNORECASE)
 QUALIFIED: Final = re.compile(rf'\b(?:{PLATFORM_SCHEMA}|public)"?\."?[A-Za-z_]|\b{SCHEMA_PATTERN.pattern}\b')
 TENANT_NAME: Final = re.compile(rf"\b{SCHEMA_PATTERN.pattern}\b")
-REROUTING: Final = re.compile(
-    r"(?:SET\s+(?:SESSION\s+|LOCAL\s+)?(?:search_path|role|session\s+authorization)|RESET)\b", re.IGNORECASE
-)
 CONCURRENTLY: Final = re.compile(r"(?:CREATE|DROP|REINDEX)\b.*?\bCONCURRENTLY\b", re.IGNORECASE | re.DOTALL)
 # Names of Alembic's that only a revision with two behaviours has a use for.
 ONLINE_ONLY: Final = {"get_bind", "is_offline_mode", "as_sql"}
+ENUMS: Final = {"Enum", "ENUM"}
 
-NO_ENUM: Final = (
-    "it makes a native enum, which plans cached for another tenant break on; use text and a CHECK"
-)
 NO_DOWNGRADE: Final = 'it has no downgrade; write one, or say why there is none: `irreversible = "…"`'
 CONCURRENT_RULE: Final = (
     "a revision with autocommit_block() holds one such block, in it named indexes created or dropped with"
@@ -101,25 +96,44 @@ def _source_reasons(tree: RevisionTree, source: ast.Module) -> Iterator[str]:
         schema = keywords.get("schema")
         if tree.name == "tenant" and schema is not None and not _is_constant(schema, None):
             yield "it names a schema; a tenant's tables are found by search_path"
-        called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-        if called == "ENUM" or (
-            called == "Enum" and not _is_constant(keywords.get("native_enum"), value=False)
-        ):
-            yield NO_ENUM
+    if any(_native_enums(source)):
+        yield NO_ENUM
+
+
+def _native_enums(source: ast.Module) -> Iterator[ast.AST]:
+    """Each mention of an enum type but `Enum(…, native_enum=False)`.
+
+    In SQL that adds a column there is but the type's name, and under another name or in a class of its own it
+    could not be told from any other. Python's own enums are meant by what comes from the module `enum`.
+    """
+    pythons, text_types = set(), set()
+    for node in ast.walk(source):
+        if isinstance(node, ast.ImportFrom) and node.module == "enum":
+            pythons |= {alias.asname or alias.name for alias in node.names}
+        elif isinstance(node, ast.Import):
+            pythons |= {alias.asname or alias.name for alias in node.names if alias.name == "enum"}
+        elif isinstance(node, ast.Call):
+            keywords = {keyword.arg: keyword.value for keyword in node.keywords}
+            if _is_constant(keywords.get("native_enum"), value=False):
+                text_types.add(node.func)
+    for node in ast.walk(source):
+        if isinstance(node, ast.ImportFrom) and node.module != "enum":
+            yield from (alias for alias in node.names if alias.asname and alias.name in ENUMS)
+        named = isinstance(node, ast.Name) and node.id in ENUMS - pythons
+        attribute = isinstance(node, ast.Attribute) and node.attr in ENUMS
+        if (named or attribute) and node not in text_types and ast.unparse(node).split(".")[0] not in pythons:
+            yield node
 
 
 def _sql_reasons(tree: RevisionTree, sql: str, *, blocks: int) -> Iterator[str]:
     """What the rendering shows."""
     statements = split_statements(sql)
     text = ";\n".join(statements)
-    if NATIVE_ENUM.search(text):
-        yield NO_ENUM
+    yield from find_refused(tree.name, statements)
     # Alembic's own last statement names the schema of its version table.
     names = QUALIFIED if tree.name == "tenant" else TENANT_NAME
     if found := names.search(text):
         yield f"it names a schema ({found[0]}…); a revision names no schema but its own tree's"
-    if any(map(REROUTING.match, statements)):
-        yield "it changes the role or the search path, which say whose tables it works on"
     if not any(map(is_transaction_control, statements)) and not _builds_concurrently(statements):
         return
     if not blocks:

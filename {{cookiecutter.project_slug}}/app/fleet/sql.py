@@ -1,4 +1,4 @@
-"""Reads SQL just far enough: where statements end, and which of them build or drop an index concurrently."""
+"""Reads SQL just far enough: where statements end, what is text in them, and which build or drop an index."""
 
 import re
 from dataclasses import dataclass
@@ -25,6 +25,10 @@ _TRANSACTION_CONTROL: Final = re.compile(
     re.IGNORECASE,
 )
 
+_CODE: Final = re.compile(r"DO\b", re.IGNORECASE)
+# Where a statement of PL/pgSQL ends or begins, also one that is put together as a string.
+_STEP: Final = re.compile(r";|\b(?:BEGIN|THEN|ELSE|LOOP)\b|\bEXECUTE\s+(?:format\s*\(\s*)?'", re.IGNORECASE)
+
 
 def split_statements(sql: str) -> list[str]:
     """The statements of a script, without comments and without their semicolons."""
@@ -35,10 +39,24 @@ def split_statements(sql: str) -> list[str]:
         if token["end"]:
             statements.append(current.strip())
             current = ""
-        elif not token["comment"]:
-            current += token[0]
+        else:
+            current += " " if token["comment"] else token[0]
     statements.append((current + sql[position:]).strip())
     return [statement for statement in statements if statement]
+
+
+def commands_of(statement: str) -> list[str]:
+    """The statement, and what it does itself when it is a block of code."""
+    if not _CODE.match(statement):
+        return [statement]
+    return [statement, *(step.strip() for step in _STEP.split(statement))]
+
+
+def without_strings(statement: str) -> str:
+    """The statement with its strings emptied; a block of code keeps its own."""
+    if _CODE.match(statement):
+        return statement
+    return _TOKEN.sub(lambda token: "''" if token[0].endswith("'") else token[0], statement)
 
 
 def is_transaction_control(statement: str) -> bool:

@@ -7,19 +7,38 @@ import os
 import shutil
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 
 import pytest
 from rich.console import Console
+from sqlalchemy import text
 
 from app.cli.migrate_views import ProgressView
+from app.core.context import tenant_schema
+from app.core.database import Database
 from app.core.settings import Settings
 from app.fleet.connections import MIGRATION_LOCK
 from app.fleet.report import Progress
-from tests.fleet.conftest import ADD_COLUMN, BUILD_INDEX, HEAD, FleetDatabase
+from tests.fleet.conftest import ADD_COLUMN, BUILD_INDEX, HEAD, FleetDatabase, MakeDatabase
 
 ROOT = Path(__file__).resolve().parents[2]
 HEADER = "import sqlalchemy as sa\nfrom alembic import op\nrevision = '{id}'\ndown_revision = '{down}'\n"
+
+# A key of the database's own making, and one that is added to a table with rows.
+IDENTITIES = """
+def upgrade():
+    op.create_table(
+        "notes",
+        sa.Column("id", sa.Integer(), sa.Identity(), primary_key=True),
+        sa.Column("serial", sa.String(), nullable=False),
+    )
+    op.add_column("resources", sa.Column("number", sa.BigInteger(), sa.Identity(always=True), nullable=False))
+
+def downgrade():
+    op.drop_column("resources", "number")
+    op.drop_table("notes")
+"""
 
 
 class Project:
@@ -47,8 +66,11 @@ class Project:
         (self.folder / "migrations/tenant/versions" / f"{revision}_added.py").write_text(source)
 
     def migrate(self, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+        return self.run("migrate", *arguments, **environment)
+
+    def run(self, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
-            [sys.executable, "-m", "app", "migrate", *arguments],
+            [sys.executable, "-m", "app", *arguments],
             cwd=self.folder,
             env=self._environment | environment,
             capture_output=True,
@@ -92,6 +114,56 @@ async def test_a_fleet_is_planned_migrated_and_checked(project: Project, databas
     assert status.returncode == 0, status.stderr
     assert "x2 (head)" in status.stdout
     assert "no drift" in status.stdout
+
+
+async def test_identity_columns_count_for_every_tenant_wherever_it_lives(
+    project: Project, database: FleetDatabase, make_database: MakeDatabase, tmp_path: Path
+) -> None:
+    """Old tenants and new, copied and moved ones, as the tenant's role, which owns nothing."""
+    second = await make_database()
+    urls = {"database_url": second.urls.runtime, "migration_database_url": second.urls.owner}
+
+    def ran(*arguments: str) -> str:
+        finished = project.run(*arguments, APP_PLACEMENTS=json.dumps({"second": urls}))
+        assert finished.returncode == 0, finished.stderr
+        return finished.stdout
+
+    [old] = await database.add()
+    project.add("x1", IDENTITIES)
+    for command in ("golden", "apply"):
+        ran("migrate", command)
+    assert await noted(database, old.schema) == (1, 1)
+
+    new = ("tenants", "create", "--name", "New", "--slug", "new", "--admin-email", "ada@new.test", "--json")
+    schema = schema_of(json.loads(ran(*new))["tenant_id"])
+    assert [await noted(database, schema) for _ in range(2)] == [(1, 1), (2, 2)]
+
+    archive = tmp_path / "new.tar.gz"
+    ran("tenants", "export", "new", "--to", str(archive))
+    ran("tenants", "import", str(archive), "--slug", "copy", "--new-id")
+    copied = await database.value("SELECT id FROM platform.tenants WHERE slug = 'copy'")
+    assert await noted(database, schema_of(copied)) == (3, 3)
+
+    ran("tenants", "move", "new", "--to", "second")
+    assert await noted(second, schema) == (3, 3)
+    ran("tenants", "move", "new", "--to", "default")
+    assert await noted(database, schema) == (4, 4)
+
+
+def schema_of(tenant_id: object) -> str:
+    return tenant_schema(uuid.UUID(str(tenant_id)))
+
+
+async def noted(database: FleetDatabase, schema: str) -> tuple[int, int]:
+    """The numbers that a note and a resource get when the tenant's own session inserts them."""
+    routed = Database(database.urls.runtime, pool_size=1)
+    async with routed.tenant(schema) as session:
+        note = await session.scalar(text("INSERT INTO notes (serial) VALUES ('a') RETURNING id"))
+        resource = await session.scalar(
+            text("INSERT INTO resources (id, name) VALUES (gen_random_uuid(), 'a') RETURNING number")
+        )
+    await routed.close()
+    return note, resource
 
 
 async def test_failures_and_drift_are_exit_code_one(project: Project, database: FleetDatabase) -> None:

@@ -35,6 +35,83 @@ REFUSED = {
         "native enum",
     ),
     "native enum in SQL": (body("op.execute('CREATE TYPE kind\\n AS ENUM (1)')"), "native enum"),
+    "native enum under another name": (
+        body(
+            "from sqlalchemy import Enum as Choice",
+            "op.create_table('n', sa.Column('k', Choice('a', name='kind')))",
+        ),
+        "native enum",
+    ),
+    "native enum of a class of its own": (
+        body(
+            "class Choice(sa.Enum): pass",
+            "op.add_column('resources', sa.Column('k', Choice('a', name='kind')))",
+        ),
+        "native enum",
+    ),
+    "native enum through a variable": (
+        body("choice = sa.Enum", "op.add_column('resources', sa.Column('k', choice('a', name='kind')))"),
+        "native enum",
+    ),
+    "native enum in a block of code": (
+        body("op.execute(\"DO $$ BEGIN EXECUTE 'CREATE TYPE kind AS ENUM ()'; END $$\")"),
+        "native enum",
+    ),
+    "serial key": (
+        body("op.create_table('n', sa.Column('id', sa.Integer(), primary_key=True))"),
+        "sa.Identity()",
+    ),
+    "serial key, big": (
+        body(
+            "op.create_table('n', sa.Column('i', sa.BigInteger(), primary_key=True), sa.Column('t', sa.Text))"
+        ),
+        "UUIDv7",
+    ),
+    "serial column in SQL": (body("op.execute('alter table resources add n smallserial')"), "SERIAL"),
+    "serial column by its other name": (
+        body("op.execute('ALTER TABLE resources ADD COLUMN IF NOT EXISTS \"n\" SERIAL8 NOT NULL')"),
+        "SERIAL",
+    ),
+    "serial column in a block of code": (
+        body("op.execute('DO $$ BEGIN CREATE TABLE n (id bigserial PRIMARY KEY, t text); END $$')"),
+        "SERIAL",
+    ),
+    "sequence": (body("op.execute(sa.schema.CreateSequence(sa.Sequence('s')))"), "a sequence"),
+    "sequence as a default": (
+        body("op.alter_column('resources', 'name', server_default=sa.text(\"nextval('s')\"))"),
+        "a sequence",
+    ),
+    "vacuum": (body("op.execute('VACUUM (ANALYZE) resources')"), "autovacuum"),
+    "reindex": (body("op.execute('REINDEX INDEX ix_resources_owner_id')"), "of another name"),
+    "cluster": (body("op.execute('CLUSTER resources USING pk_resources')"), "CLUSTER"),
+    "settings of the server": (body("op.execute('ALTER SYSTEM SET work_mem = 1')"), "of the server"),
+    "database": (body("op.execute('CREATE DATABASE other')"), "share"),
+    "role": (body("op.execute('create role other')"), "share"),
+    "role after a comment": (body("op.execute('/* one */ DROP/**/USER other')"), "share"),
+    "role in a block of code in quotes": (
+        body("op.execute(\"DO 'BEGIN ALTER USER a LOGIN; END'\")"),
+        "share",
+    ),
+    "role in a block of code": (
+        body("op.execute(\"DO $$ BEGIN IF true THEN EXECUTE 'ALTER ROLE a LOGIN'; END IF; END $$\")"),
+        "share",
+    ),
+    "search path by a function": (
+        body("op.execute(\"SELECT set_config('search_path', 'public', true)\")"),
+        "set_config",
+    ),
+    "role by a function in a block of code": (
+        body("op.execute(\"DO $$ BEGIN PERFORM pg_catalog.set_config('role', 'a', true); END $$\")"),
+        "set_config",
+    ),
+    "search path by a view": (
+        body("op.execute(\"UPDATE pg_settings SET setting = 'public' WHERE name = 'search_path'\")"),
+        "set_config",
+    ),
+    "search path by another name": (body("op.execute(\"SET SCHEMA 'public'\")"), "search path"),
+    "search path in quotes": (body("op.execute('SET LOCAL \"search_path\" TO public')"), "search path"),
+    "role changed in a block of code": (body("op.execute('DO $$ BEGIN SET ROLE a; END $$')"), "role"),
+    "everything reset": (body("op.execute('DISCARD ALL')"), "search path"),
     "no downgrade": (body("op.execute('SELECT 1')", undo=""), "no downgrade"),
     "empty downgrade": (
         body("op.execute('SELECT 1')", undo="\ndef downgrade():\n    pass\n"),
@@ -111,6 +188,25 @@ def test_a_bad_revision_is_refused_by_file_and_reason(make_tree: MakeTree, case:
         body("op.execute('DO $$ BEGIN PERFORM 1; END $$')"),
         body("op.add_column('resources', sa.Column('k', sa.Enum('a', name='kind', native_enum=False)))"),
         body("pass", undo="\ndef downgrade():\n    pass\n"),
+        body("op.create_table('n', sa.Column('id', sa.BigInteger(), sa.Identity(), primary_key=True))"),
+        body("op.create_table('n', sa.Column('id', sa.Integer(), autoincrement=False, primary_key=True))"),
+        body(
+            "op.create_table('n', sa.Column('serial', sa.Text()), sa.Column('t', sa.Text()),"
+            " sa.CheckConstraint('t > serial AND serial IS NOT NULL', name='a'),"
+            " sa.UniqueConstraint('t', 'serial', name='b'))",
+            "op.add_column('resources', sa.Column('serial', sa.Text()))",
+            "op.alter_column('resources', 'serial', nullable=False)",
+            "op.alter_column('resources', 'serial', new_column_name='number')",
+            "op.alter_column('resources', 'number', new_column_name='serial')",
+            "op.drop_column('resources', 'serial')",
+        ),
+        body("op.execute(\"COMMENT ON TABLE resources IS 'id SERIAL, by CREATE SEQUENCE; set_config()'\")"),
+        body("op.execute(\"UPDATE users SET role = 'x' WHERE email = 'VACUUM'\")"),
+        body("op.execute(\"SET LOCAL work_mem = '64MB'\")", "op.execute('ANALYZE resources')"),
+        body(
+            "op.execute('CREATE FUNCTION f() RETURNS int LANGUAGE sql SET search_path = pg_catalog RETURN 1')"
+        ),
+        body("import enum", "class Kind(enum.Enum): A = 1", "from enum import Enum", "class B(Enum): B = 1"),
     ],
 )
 def test_a_good_revision_passes(make_tree: MakeTree, source: str) -> None:
@@ -123,6 +219,18 @@ def test_platform_revisions_name_their_schema_and_no_tenant(make_tree: MakeTree)
     bad = body(f"op.execute('DROP SCHEMA t_{'a' * 32} CASCADE')")
     [fault] = find_faults(make_tree(bad, name="platform"))
     assert "names a schema" in str(fault)
+
+
+def test_a_platform_revision_may_make_a_sequence_that_it_grants(make_tree: MakeTree) -> None:
+    """Its grants are its own; but no column is SERIAL there either."""
+    good = body(
+        "op.execute('CREATE SEQUENCE platform.s')",
+        "op.execute('GRANT USAGE ON SEQUENCE platform.s TO app_runtime')",
+    )
+    assert find_faults(make_tree(good, name="platform")) == []
+    bad = body("op.create_table('n', sa.Column('id', sa.Integer(), primary_key=True), schema='platform')")
+    [fault] = find_faults(make_tree(bad, name="platform"))
+    assert "sa.Identity()" in str(fault)
 
 
 def test_several_heads_are_refused(make_tree: MakeTree) -> None:
