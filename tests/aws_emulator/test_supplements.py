@@ -447,3 +447,28 @@ def test_each_of_these_is_still_lacking_in_moto_alone(tmp_path: Path) -> None:
     lines = finished.stdout.splitlines()
     assert [line for line in lines if line.startswith(("PASSED", "ERROR", "SKIPPED"))] == []
     assert [line for line in lines if line.startswith("FAILED")]
+
+
+# Policies of buckets
+
+
+def test_a_denial_under_a_condition_does_not_hit_everybody(clients: Clients, name: str) -> None:
+    clients.s3.create_bucket(Bucket=name)
+    statement = {
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:*",
+        "Resource": f"arn:aws:s3:::{name}/*",
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+    }
+    clients.s3.put_bucket_policy(
+        Bucket=name, Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    )
+    clients.s3.put_object(Bucket=name, Key="state", Body=b"{}")
+    assert clients.s3.get_object(Bucket=name, Key="state")["Body"].read() == b"{}"
+    del statement["Condition"]
+    clients.s3.put_bucket_policy(
+        Bucket=name, Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    )
+    with pytest.raises(ClientError, match=r"Forbidden|AccessDenied"):
+        clients.s3.get_object(Bucket=name, Key="state")

@@ -16,7 +16,14 @@ import yaml
 from tests.conftest import PROJECT_FOLDER, TEMPLATE, Bake, template_files
 
 # Where a person's answers stand. Everything else is free of Jinja, so that tools work on it in place.
-RENDERED = {".terrace.json", "CODEOWNERS", "LICENSE", "README.md", "project.env"}
+RENDERED = {
+    ".terrace.json",
+    "CODEOWNERS",
+    "LICENSE",
+    "README.md",
+    "project.env",
+    "terraform/environments/common.tfvars",
+}
 JINJA = re.compile(r"\{\{\s*cookiecutter|\{%[-+]?\s*(if|for|set|now|raw|include)\b")
 
 

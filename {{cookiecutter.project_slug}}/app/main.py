@@ -98,7 +98,7 @@ def _compose(app: FastAPI, settings: Settings) -> None:
     state = app.state
     secret_key = settings.secret_key.get_secret_value()
     state.settings = settings
-    state.key_ring = KeyRing.load(settings.jwt_keys_dir)
+    state.key_ring = KeyRing.from_settings(settings)
     state.codec = TokenCodec(
         state.key_ring,
         issuer=settings.jwt_issuer,

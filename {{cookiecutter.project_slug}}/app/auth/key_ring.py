@@ -6,8 +6,9 @@ import json
 import os
 import stat
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -15,6 +16,8 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey, generate_private_key
 from jose.backends.cryptography_backend import CryptographyRSAKey
+
+from app.core.settings import Settings, key_files
 
 ALGORITHM: Final = "RS256"
 MIN_BITS: Final = 2048
@@ -60,9 +63,36 @@ class KeyRing:
         others = [
             path for path in (directory / NEXT, *sorted(directory.glob(RETIRED_PATTERN))) if path.exists()
         ]
-        publics = [private.public_key(), *(_load_public(path) for path in others)]
-        keys = {key.kid: key for key in map(_verification_key, publics)}
+        return cls._of(private, [_load_public(path) for path in others])
+
+    @classmethod
+    def from_files(cls, files: Mapping[str, str]) -> Self:
+        """As `load`, from the contents of files by their names; one with another name is refused."""
+        for name in files:
+            if name not in {CURRENT, NEXT} and not fnmatchcase(name, RETIRED_PATTERN):
+                raise KeyRingError(
+                    "APP_JWT_KEYS: holds a file that is not current.pem, next.pem or retired-*.pem"
+                )
+        if CURRENT not in files:
+            raise KeyRingError(f"APP_JWT_KEYS: holds no {CURRENT}; `python -m app keys bundle` adds it")
+        private = _read_private(f"APP_JWT_KEYS: {CURRENT}", files[CURRENT].encode())
+        others = [name for name in (NEXT, *sorted(set(files) - {CURRENT, NEXT})) if name in files]
+        return cls._of(
+            private, [_read_public(f"APP_JWT_KEYS: {name}", files[name].encode()) for name in others]
+        )
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        """From where the settings say. Raises KeyRingError."""
+        if settings.jwt_keys is not None:
+            return cls.from_files(key_files(settings.jwt_keys))
+        assert settings.jwt_keys_dir is not None  # noqa: S101  # the settings have exactly one of the two
+        return cls.load(settings.jwt_keys_dir)
+
+    @classmethod
+    def _of(cls, private: RSAPrivateKey, others: Iterable[RSAPublicKey]) -> Self:
         current = _verification_key(private.public_key())
+        keys = {key.kid: key for key in (current, *map(_verification_key, others))}
         return cls(SigningKey(current.kid, _prepare(_private_pem(private))), keys)
 
     def verification_key(self, kid: str) -> VerificationKey | None:
@@ -106,30 +136,54 @@ def thumbprint(jwk: Mapping[str, str]) -> str:
     return _base64url(hashlib.sha256(canonical.encode()).digest())
 
 
+def bundle(directory: Path) -> str:
+    """The files of a folder as one text, as APP_JWT_KEYS takes it. Raises KeyRingError."""
+    KeyRing.load(directory)
+    paths = (directory / CURRENT, directory / NEXT, *sorted(directory.glob(RETIRED_PATTERN)))
+    return json.dumps({path.name: path.read_text() for path in paths if path.exists()})
+
+
 def _load_private(path: Path) -> RSAPrivateKey:
     _refuse_readable_by_others(path)
-    try:
-        key = serialization.load_pem_private_key(path.read_bytes(), password=None)
-    except (OSError, ValueError, TypeError, UnsupportedAlgorithm):
-        raise KeyRingError(f"{path}: not a readable, unencrypted PEM private key") from None
-    if not isinstance(key, RSAPrivateKey):
-        raise KeyRingError(f"{path}: not an RSA key")
-    _refuse_weak(path, key.public_key())
-    return key
+    return _read_private(str(path), _content(path))
 
 
 def _load_public(path: Path) -> RSAPublicKey:
     """The public half of a private or public PEM file."""
+    content = _content(path)
+    if b"PRIVATE KEY" in content:
+        _refuse_readable_by_others(path)
+    return _read_public(str(path), content)
+
+
+def _content(path: Path) -> bytes:
     try:
-        content = path.read_bytes()
-        if b"PRIVATE KEY" in content:
-            return _load_private(path).public_key()
+        return path.read_bytes()
+    except OSError:
+        raise KeyRingError(f"{path}: not readable") from None
+
+
+def _read_private(source: str, content: bytes) -> RSAPrivateKey:
+    try:
+        key = serialization.load_pem_private_key(content, password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise KeyRingError(f"{source}: not a readable, unencrypted PEM private key") from None
+    if not isinstance(key, RSAPrivateKey):
+        raise KeyRingError(f"{source}: not an RSA key")
+    _refuse_weak(source, key.public_key())
+    return key
+
+
+def _read_public(source: str, content: bytes) -> RSAPublicKey:
+    if b"PRIVATE KEY" in content:
+        return _read_private(source, content).public_key()
+    try:
         key = serialization.load_pem_public_key(content)
-    except (OSError, ValueError, UnsupportedAlgorithm):
-        raise KeyRingError(f"{path}: not a readable PEM key") from None
+    except (ValueError, UnsupportedAlgorithm):
+        raise KeyRingError(f"{source}: not a readable PEM key") from None
     if not isinstance(key, RSAPublicKey):
-        raise KeyRingError(f"{path}: not an RSA key")
-    _refuse_weak(path, key)
+        raise KeyRingError(f"{source}: not an RSA key")
+    _refuse_weak(source, key)
     return key
 
 
@@ -139,11 +193,11 @@ def _refuse_readable_by_others(path: Path) -> None:
         raise KeyRingError(f"{path}: mode {mode:04o} lets others read it; run `chmod 600 {path}`")
 
 
-def _refuse_weak(path: Path, key: RSAPublicKey) -> None:
+def _refuse_weak(source: str, key: RSAPublicKey) -> None:
     if key.key_size < MIN_BITS:
-        raise KeyRingError(f"{path}: {key.key_size} bits; make a key of at least {MIN_BITS}")
+        raise KeyRingError(f"{source}: {key.key_size} bits; make a key of at least {MIN_BITS}")
     if key.public_numbers().e < MIN_EXPONENT:
-        raise KeyRingError(f"{path}: its exponent is too small; make a key with {MIN_EXPONENT}")
+        raise KeyRingError(f"{source}: its exponent is too small; make a key with {MIN_EXPONENT}")
 
 
 def _verification_key(key: RSAPublicKey) -> VerificationKey:

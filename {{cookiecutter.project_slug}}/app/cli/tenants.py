@@ -74,10 +74,17 @@ def create(  # noqa: PLR0917  # options of a command, given by name
 
 @app.command()
 def bootstrap(as_json: AsJson = False) -> None:
-    """Create the first tenant from APP_FIRST_TENANT_*; does nothing when it exists."""
-    credentials = asyncio.run(bootstrap_first_tenant(load_settings()))
+    """Create the first tenant from APP_FIRST_TENANT_*; does nothing when it exists.
+
+    With APP_FIRST_TENANT_ADMIN_PASSWORD it prints no secret, since what a task in the cloud prints is a log.
+    """
+    settings = load_settings()
+    credentials = asyncio.run(bootstrap_first_tenant(settings))
     if credentials is None:
         console.print("The first tenant exists already; nothing was changed.")
+        return
+    if settings.first_tenant_admin_password is not None:
+        console.print(f"{credentials.email} of {credentials.tenant} logs in with the password given.")
         return
     _print(credentials, as_json=as_json)
 

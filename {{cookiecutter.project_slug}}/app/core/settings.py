@@ -1,5 +1,6 @@
 """Every setting of the service in one frozen class, read once at start."""
 
+import json
 import re
 from enum import StrEnum
 from pathlib import Path
@@ -30,6 +31,7 @@ WEAK_SECRET = re.compile(
     re.IGNORECASE,
 )
 MIN_SECRET_BYTES = 32
+CURRENT_KEY = "current.pem"
 PLACEMENT_PATTERN = re.compile(r"[a-z][a-z0-9-]{0,39}")
 
 
@@ -92,7 +94,9 @@ class Settings(BaseSettings):
     database_url: SecretStr
     redis_url: SecretStr
     secret_key: SecretStr
-    jwt_keys_dir: Path
+    # Exactly one of the two: a folder, or its files by name as JSON, for where a secret is a variable.
+    jwt_keys_dir: Path | None = None
+    jwt_keys: SecretStr | None = None
 
     migration_database_url: SecretStr | None = None
     placements: dict[str, PlacementSettings] = Field(default_factory=dict)
@@ -112,6 +116,7 @@ class Settings(BaseSettings):
 
     first_tenant_name: str | None = None
     first_tenant_admin_email: str | None = None
+    first_tenant_admin_password: SecretStr | None = None
 
     sign_up_enabled: bool = False
     tenant_deletion_grace_days: Annotated[int, Field(ge=0, le=365)] = 30
@@ -165,6 +170,19 @@ class Settings(BaseSettings):
             raise ValueError(f"must hold at least {MIN_SECRET_BYTES} bytes; `openssl rand -hex 32` makes one")
         return value
 
+    @field_validator("jwt_keys")
+    @classmethod
+    def _are_files_by_name(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            key_files(value)
+        return value
+
+    @model_validator(mode="after")
+    def _have_keys_from_one_place(self) -> Self:
+        if (self.jwt_keys_dir is None) == (self.jwt_keys is None):
+            raise ValueError("give exactly one of APP_JWT_KEYS_DIR and APP_JWT_KEYS")
+        return self
+
     @model_validator(mode="after")
     def _keep_audiences_apart(self) -> Self:
         if self.operator_audience == self.jwt_audience:
@@ -175,7 +193,8 @@ class Settings(BaseSettings):
     def _refuse_unsafe_outside_dev(self) -> Self:
         if self.environment in {Environment.DEV, Environment.TEST}:
             return self
-        names = ("secret_key", "database_url", "migration_database_url", "redis_url")
+        names = ["secret_key", "database_url", "migration_database_url", "redis_url"]
+        names.append("first_tenant_admin_password")
         secrets = [(f"APP_{name.upper()}", getattr(self, name)) for name in names]
         for name, place in self.placements.items():
             variable = f"APP_PLACEMENTS: {name}"
@@ -185,8 +204,8 @@ class Settings(BaseSettings):
             faults.append("APP_BCRYPT_ROUNDS must be at least 12 outside dev")
         if self.api_key_bcrypt_rounds < 10:
             faults.append("APP_API_KEY_BCRYPT_ROUNDS must be at least 10 outside dev")
-        if not (self.jwt_keys_dir / "current.pem").is_file():
-            faults.append(f"APP_JWT_KEYS_DIR: no current.pem in {self.jwt_keys_dir}")
+        if self.jwt_keys_dir is not None and not (self.jwt_keys_dir / CURRENT_KEY).is_file():
+            faults.append(f"APP_JWT_KEYS_DIR: no {CURRENT_KEY} in {self.jwt_keys_dir}")
         if faults:
             raise ValueError("; ".join(faults))
         return self
@@ -223,6 +242,19 @@ def postgresql_url(value: SecretStr | None) -> SecretStr | None:
     if value is not None and urlsplit(value.get_secret_value()).scheme not in {"postgresql", "postgres"}:
         raise ValueError("must be a postgresql:// URL")
     return value
+
+
+def key_files(value: SecretStr) -> dict[str, str]:
+    """The contents of PEM files by their names. Raises ValueError, which repeats none of them."""
+    try:
+        files = json.loads(value.get_secret_value())
+    except ValueError:
+        files = None
+    if not isinstance(files, dict) or not all(isinstance(content, str) for content in files.values()):
+        raise ValueError("must be JSON with the contents of PEM files by their names") from None
+    if CURRENT_KEY not in files:
+        raise ValueError(f"holds no {CURRENT_KEY}")
+    return files
 
 
 def secret_fault(value: SecretStr | None) -> str | None:

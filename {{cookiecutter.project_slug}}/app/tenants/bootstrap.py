@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.auth.passwords import PasswordHasher
+from app.auth.passwords import PasswordHasher, WeakPassword, validate_password
 from app.core.redis import make_redis
 from app.core.settings import Settings
 from app.operators import record_action
@@ -124,9 +124,16 @@ async def bootstrap_first_tenant(settings: Settings, *, save: Save | None = None
         slug=slugify(settings.first_tenant_name),
         admin_email=settings.first_tenant_admin_email,
     )
+    given = settings.first_tenant_admin_password
+    password = given.get_secret_value() if given else None
+    if password is not None:
+        try:
+            validate_password(password, context=(new.admin_email, new.name))
+        except WeakPassword as error:
+            raise InvalidTenant(f"APP_FIRST_TENANT_ADMIN_PASSWORD {error}") from None
     async with onboarding_from(settings) as onboarding:
         try:
-            return await onboarding.create(new, save=save, record=_record_bootstrap)
+            return await onboarding.create(new, save=save, password=password, record=_record_bootstrap)
         except TenantExists:
             pass
         owners = OwnerDatabases.from_settings(settings)
@@ -138,7 +145,9 @@ async def bootstrap_first_tenant(settings: Settings, *, save: Save | None = None
         if tenant_id is None:
             return None
         try:
-            return await onboarding.resume(tenant_id, save=save, record=_record_bootstrap)
+            return await onboarding.resume(
+                tenant_id, save=save, password=password, record=_record_bootstrap
+            )
         except NothingToResume:
             return None
 

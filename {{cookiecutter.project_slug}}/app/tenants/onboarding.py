@@ -86,12 +86,17 @@ class Onboarding:
         return creation.finished()
 
     async def resume(
-        self, tenant_id: UUID, *, save: Save | None = None, record: Record | None = None
+        self,
+        tenant_id: UUID,
+        *,
+        save: Save | None = None,
+        password: str | None = None,
+        record: Record | None = None,
     ) -> TenantCredentials | None:
         """Finish an onboarding that was interrupted, and hand out what nobody has got to see yet.
 
-        Nobody could log in so far, so the admin gets a new password and a new first key; of who signed up,
-        the password they chose is kept. None when `save` was given them before. Raises TenantNotFound,
+        Nobody could log in so far, so the admin gets a new first key and `password`, else a new one; of who
+        signed up, the password they chose is kept. None when `save` was given them before. Raises TenantNotFound,
         NothingToResume, OperationInProgress.
         """
         async with tenant_locked(self._owners.registry, tenant_id) as connection:
@@ -108,8 +113,10 @@ class Onboarding:
             told = operation.parameters
             if operation.step == "activate" and not told.get(CREDENTIALS_SAVED, False):
                 operation = replace(operation, step="admin")
-            keep_password = told.get(CHOSE_PASSWORD, False)
-            creation = Creation(self._tools, tenant_id, new, save=save, keep_password=keep_password)
+            keep = password is None and told.get(CHOSE_PASSWORD, False)
+            creation = Creation(
+                self._tools, tenant_id, new, save=save, password=password, keep_password=keep
+            )
             await operations.run(connection, operation, creation.steps())
         return creation.credentials
 

@@ -14,7 +14,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from app.auth.key_ring import KeyRing, KeyRingError, generate_key_pair, thumbprint
+from app.auth.key_ring import KeyRing, KeyRingError, bundle, generate_key_pair, thumbprint
 
 
 @pytest.fixture(scope="module")
@@ -224,3 +224,51 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(OSError, match="disk full"):
         generate_key_pair(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_keys_in_a_variable_are_the_keys_of_the_folder(tmp_path: Path, keys: list[rsa.RSAPrivateKey]) -> None:
+    write(tmp_path / "current.pem", private_pem(keys[0]))
+    write(tmp_path / "next.pem", private_pem(keys[1]))
+    write(tmp_path / "retired-2026-01.pem", public_pem(keys[2]), mode=0o644)
+    folder, variable = KeyRing.load(tmp_path), KeyRing.from_files(json.loads(bundle(tmp_path)))
+    assert variable.jwks() == folder.jwks()
+    assert variable.signing_key.kid == folder.signing_key.kid
+
+
+@pytest.mark.parametrize("name", ["current.pem", "next.pem", "retired-1.pem"])
+@pytest.mark.parametrize(
+    ("make", "fault"),
+    [
+        (lambda: rsa.generate_private_key(public_exponent=65537, key_size=1024), "1024 bits"),
+        (lambda: rsa.generate_private_key(public_exponent=3, key_size=2048), "exponent is too small"),
+        (lambda: ec.generate_private_key(ec.SECP256R1()), "not an RSA key"),
+    ],
+    ids=["short", "exponent", "curve"],
+)
+def test_a_weak_key_in_a_variable_is_refused(
+    keys: list[rsa.RSAPrivateKey], make: Callable[[], Any], fault: str, name: str
+) -> None:
+    files = {"current.pem": private_pem(keys[0]).decode(), name: private_pem(make()).decode()}
+    with pytest.raises(KeyRingError, match=f"APP_JWT_KEYS: {name}: .*{fault}"):
+        KeyRing.from_files(files)
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {},
+        {"current.pem": "zebra"},
+        {"current.pem": ""},
+        {"current.pem": "GOOD", "next.pem": "zebra"},
+        {"current.pem": "GOOD", "zebra.pem": "GOOD"},
+        {"current.pem": "GOOD", "../retired-1.pem": "GOOD"},
+    ],
+)
+def test_malformed_keys_in_a_variable_are_refused_and_never_repeated(
+    keys: list[rsa.RSAPrivateKey], files: dict[str, str]
+) -> None:
+    good = private_pem(keys[0]).decode()
+    with pytest.raises(KeyRingError, match="APP_JWT_KEYS: ") as refusal:
+        KeyRing.from_files({name: good if text == "GOOD" else text for name, text in files.items()})
+    assert "zebra" not in str(refusal.value)
+    assert "PRIVATE" not in str(refusal.value)

@@ -221,6 +221,14 @@ def test_keys_are_listed_from_where_the_settings_say(environment: dict[str, str]
     assert len(listed.stdout.split()) == 1
 
 
+def test_keys_are_bundled_for_a_service_without_a_folder(environment: dict[str, str], tmp_path: Path) -> None:
+    folder = environment.pop("APP_JWT_KEYS_DIR")
+    bundled = run("keys", "bundle", "--directory", folder, cwd=tmp_path)
+    listed = run("keys", "list", cwd=tmp_path, **environment | {"APP_JWT_KEYS": bundled.stdout})
+    assert listed.stdout == run("keys", "list", "--directory", folder, cwd=tmp_path).stdout
+    assert len(listed.stdout.split()) == 1
+
+
 def test_keys_are_generated_once(tmp_path: Path) -> None:
     for _ in range(2):
         finished = run("keys", "generate", "--directory", str(tmp_path / "keys"), cwd=tmp_path)

@@ -32,7 +32,7 @@ def test_complete_production_settings_are_accepted(tmp_path: Path) -> None:
     assert load_settings(**with_keys(tmp_path)).is_production_like
 
 
-@pytest.mark.parametrize("name", ["environment", "database_url", "redis_url", "secret_key", "jwt_keys_dir"])
+@pytest.mark.parametrize("name", ["environment", "database_url", "redis_url", "secret_key"])
 def test_what_differs_by_environment_has_no_default(tmp_path: Path, name: str) -> None:
     values = with_keys(tmp_path)
     del values[name]
@@ -125,6 +125,41 @@ def test_the_example_file_can_be_copied_as_it_is(tmp_path: Path, monkeypatch: py
 def test_missing_keys_are_refused_outside_dev(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="APP_JWT_KEYS_DIR"):
         load_settings(**GOOD, jwt_keys_dir=tmp_path)
+
+
+KEYS = '{"current.pem": "-----BEGIN PRIVATE KEY-----"}'
+
+
+def test_keys_may_come_in_a_variable_instead_of_a_folder() -> None:
+    settings = load_settings(**GOOD, jwt_keys=KEYS)
+    assert settings.jwt_keys_dir is None
+    assert "BEGIN" not in repr(settings) + settings.model_dump_json()
+
+
+def test_keys_come_from_exactly_one_place(tmp_path: Path) -> None:
+    for values in (GOOD, {**with_keys(tmp_path), "jwt_keys": KEYS}):
+        with pytest.raises(SettingsError, match="exactly one of APP_JWT_KEYS_DIR and APP_JWT_KEYS"):
+            load_settings(**values)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "zebra",
+        "[]",
+        '"zebra"',
+        "null",
+        '{"current.pem": 7}',
+        '{"current.pem": {"zebra": 1}}',
+        '{"next.pem": ""}',
+    ],
+)
+@pytest.mark.parametrize("environment", ["dev", "production"])
+def test_malformed_keys_are_refused_and_never_repeated(text: str, environment: str) -> None:
+    with pytest.raises(SettingsError, match=r"APP_JWT_KEYS: (must be JSON|holds no current\.pem)") as refusal:
+        load_settings(**{**GOOD, "jwt_keys": text, "environment": environment})
+    assert "zebra" not in str(refusal.value)
 
 
 @pytest.mark.parametrize("name", ["bcrypt_rounds", "api_key_bcrypt_rounds"])

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import secrets
 import signal
 import sys
 import uuid
@@ -142,6 +143,39 @@ async def test_the_first_tenant_is_made_once(settings: Settings, client: httpx.A
     body = {"tenant": first.tenant, "email": first.email, "password": first.password}
     assert (await client.post("/v1/auth/login", json=body)).status_code == 200
     assert (await client.get("/v1/resources", headers={"X-API-Key": first.api_key})).status_code == 200
+
+
+async def test_the_first_admin_may_have_a_password_that_was_given(
+    settings: Settings, client: httpx.AsyncClient
+) -> None:
+    """Where what a command prints is a log, it prints none."""
+    password = secrets.token_urlsafe(18)
+    first = command_environment(settings) | {
+        "APP_FIRST_TENANT_NAME": "Given Corp",
+        "APP_FIRST_TENANT_ADMIN_EMAIL": "grace@given.test",
+        "APP_FIRST_TENANT_ADMIN_PASSWORD": password,
+    }
+    for said in ("logs in with the password given", "exists already"):
+        code, output, errors = await bootstrap(first)
+        assert (code, output) == (0, ""), errors
+        assert said in " ".join(errors.split())
+        assert password not in errors
+    body = {"tenant": "given-corp", "email": "grace@given.test", "password": password}
+    assert (await client.post("/v1/auth/login", json=body)).status_code == 200
+    weak = {"APP_FIRST_TENANT_NAME": "Weak Corp", "APP_FIRST_TENANT_ADMIN_PASSWORD": "abcdefgh"}
+    code, _, errors = await bootstrap(first | weak)
+    assert code == 1
+    assert "APP_FIRST_TENANT_ADMIN_PASSWORD must have" in errors
+    assert "abcdefgh" not in errors
+
+
+async def bootstrap(environment: dict[str, str]) -> tuple[int | None, str, str]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "app", "tenants", "bootstrap",
+        cwd=ROOT, env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    output, errors = await process.communicate()
+    return process.returncode, output.decode(), errors.decode()
 
 
 async def test_a_slug_is_taken_once_even_by_concurrent_creations(settings: Settings) -> None:

@@ -1,0 +1,11 @@
+provider "aws" {
+  region = var.region
+
+  default_tags {
+    tags = {
+      owner   = var.owner
+      project = var.slug
+      stack   = "bootstrap"
+    }
+  }
+}

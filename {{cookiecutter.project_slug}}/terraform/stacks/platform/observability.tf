@@ -1,0 +1,23 @@
+module "observability" {
+  source = "../../modules/observability"
+
+  name   = local.name
+  region = var.region
+
+  load_balancer = { arn_suffix = module.cluster.alb_arn_suffix }
+
+  databases = {
+    primary = { instance_id = module.database.instance_id, connections = var.platform.database.connections_alarm }
+  }
+
+  caches = { for number, id in module.cache.member_cluster_ids : "node-${number + 1}" => { cluster_id = id } }
+
+  queues = {
+    for name, queue in module.queue.name : name => { queue_name = queue, dead_letter_queue_name = module.queue.dead_letter_name[name] }
+  }
+
+  # A service is called by its key in the stack service, which stands after this one.
+  services = { api = { cluster_name = module.cluster.cluster_name, service_name = "api" } }
+
+  subscriptions = { for email in var.platform.alarm_emails : replace(email, "@", " at ") => { endpoint = email, protocol = "email" } }
+}

@@ -1,0 +1,19 @@
+output "host" {
+  description = "Name the service is reached by."
+  value       = local.platform.host
+}
+
+output "image" {
+  description = "The image that was applied last."
+  value       = var.image
+}
+
+output "log_group_names" {
+  description = "Log group of each service and task, by name."
+  value       = merge(module.services.log_group_names, module.tasks.log_group_names)
+}
+
+output "run_task" {
+  description = "What `make task` needs for each one-off task, by name."
+  value       = module.tasks.run_task
+}

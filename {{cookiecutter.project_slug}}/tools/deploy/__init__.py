@@ -1,0 +1,1 @@
+"""What `make tf-…`, `make secrets` and `make task` run: Terraform's stacks and one-off work in AWS."""

@@ -1,0 +1,118 @@
+"""`make cache-user` and `make secrets`: makes what is secret and puts it into AWS, through pipes alone.
+
+What has a value already keeps it, so both may run again. Nothing secret is printed, stored or an argument.
+"""
+
+import json
+import secrets
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from app.auth.key_ring import bundle, generate_key_pair
+from tools.deploy import common
+from tools.deploy.common import aws, refuse
+from tools.deploy.stacks import Stack
+
+# All but what endangers others; Lua is what the rate limiter runs.
+CACHE_ACCESS = "on ~* &* +@all -@dangerous +info"
+
+
+def cache_user() -> None:
+    """The user of the cache, before the stack platform; its password is kept beside it."""
+    name = f"{common.value_of('slug')}-{common.environment()}"
+    secret, user = f"{name}/cache-user", f"{name}-app"
+    if any(one["UserId"] == user for one in aws("elasticache", "describe-users")["Users"]):
+        say(f"{user} exists already; nothing was changed")
+        return
+    password = secrets.token_urlsafe(36)
+    # First the secret: a user whose password nobody has could only be deleted again.
+    kept = aws("secretsmanager", "list-secrets", given={"Filters": [{"Key": "name", "Values": [secret]}]})
+    verb = "put-secret-value" if kept["SecretList"] else "create-secret"
+    named = {"SecretId": secret} if kept["SecretList"] else {"Name": secret}
+    text = json.dumps({"username": "app", "password": password})
+    aws("secretsmanager", verb, given={**named, "SecretString": text})
+    user_of = {"UserId": user, "UserName": "app", "Engine": "valkey", "AccessString": CACHE_ACCESS}
+    mode = {"AuthenticationMode": {"Type": "password", "Passwords": [password]}}
+    aws("elasticache", "create-user", given={**user_of, **mode})
+    say(f"{user} is made; its password is in {secret}")
+
+
+def fill() -> None:
+    """The secrets that the stack platform made empty."""
+    stack = Stack("platform", common.environment())
+    outputs = {
+        name: output["value"]
+        for name, output in json.loads(stack.terraform("output", "-json", capture=True)).items()
+    }
+    if "secrets" not in outputs:
+        refuse(f"STACK=platform ENV={stack.environment} is not applied yet")
+    arns = outputs["secrets"]["arns"]
+    name = f"{common.value_of('slug')}-{stack.environment}"
+    for secret, make in makers(outputs, f"{name}/cache-user").items():
+        # RDS changes the master's password every week, so this one is always written anew.
+        if secret != "superuser_database_url" and has_value(arns[secret]):  # noqa: S105
+            say(f"{secret:24} kept")
+            continue
+        aws("secretsmanager", "put-secret-value", given={"SecretId": arns[secret], "SecretString": make()})
+        say(f"{secret:24} written")
+
+
+def makers(outputs: dict[str, Any], cache_secret: str) -> dict[str, Callable[[], str]]:
+    """By the name of the secret, what makes its value."""
+    database, cache = outputs["database"], outputs["cache"]
+
+    def postgresql(user: str, password: str, name: str) -> str:
+        where = f"{database['endpoint']}:{database['port']}/{name}?sslmode=require"
+        return f"postgresql://{user}:{quote(password, safe='')}@{where}"
+
+    def new_login(user: str) -> str:
+        return postgresql(user, secrets.token_urlsafe(36), database["name"])
+
+    def superuser() -> str:
+        login = json.loads(value_of(database["master_secret_arn"]))
+        return postgresql(login["username"], login["password"], "postgres")
+
+    def redis() -> str:
+        login = json.loads(value_of(cache_secret))
+        return f"rediss://{login['username']}:{login['password']}@{cache['endpoint']}:{cache['port']}/0"
+
+    return {
+        "database_url": lambda: new_login("app_runtime"),
+        "first_admin_password": lambda: secrets.token_urlsafe(24),
+        "jwt_keys": signing_keys,
+        "migration_database_url": lambda: new_login("app_owner"),
+        "redis_url": redis,
+        "secret_key": lambda: secrets.token_hex(32),
+        "superuser_database_url": superuser,
+    }
+
+
+def signing_keys() -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        generate_key_pair(Path(folder))
+        return bundle(Path(folder))
+
+
+def has_value(arn: str) -> bool:
+    described = aws("secretsmanager", "describe-secret", "--secret-id", arn)
+    return any("AWSCURRENT" in stages for stages in (described.get("VersionIdsToStages") or {}).values())
+
+
+def value_of(secret: str) -> str:
+    return str(aws("secretsmanager", "get-secret-value", given={"SecretId": secret})["SecretString"])
+
+
+def say(text: str) -> None:
+    sys.stderr.write(text + "\n")
+
+
+def main(command: str) -> None:
+    {"cache-user": cache_user, "fill": fill}[command]()
+
+
+if __name__ == "__main__":
+    common.run(main)

@@ -1,0 +1,208 @@
+"""`make tf-init|tf-plan|tf-apply|tf-destroy`: applies exactly what was planned, and guards production.
+
+Plans, caches and the state of an account's first steps are in build/terraform, which git does not see.
+"""
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from tools.deploy import common
+from tools.deploy.common import BUILD, TERRAFORM, refuse
+
+STACKS = ("bootstrap", "platform", "service")
+INSTALL = "1.11 or newer: https://developer.hashicorp.com/terraform/install"
+LOCAL_BACKEND = 'terraform {{\n  backend "local" {{\n    path = {path}\n  }}\n}}\n'
+
+
+@dataclass(frozen=True)
+class Stack:
+    """One stack of one environment; `bootstrap` belongs to the account and has no environment."""
+
+    name: str
+    environment: str
+
+    @classmethod
+    def chosen(cls) -> "Stack":
+        """By STACK and ENV. Raises Refusal."""
+        name = os.environ.get("STACK", "")
+        if name not in STACKS:
+            refuse(f"STACK={name or '(nothing)'}: give STACK=bootstrap, STACK=platform or STACK=service")
+        return cls(name, "" if name == "bootstrap" else common.environment())
+
+    @property
+    def folder(self) -> Path:
+        return TERRAFORM / "stacks" / self.name
+
+    @property
+    def work(self) -> Path:
+        return BUILD / (self.environment or "account") / self.name
+
+    @property
+    def plan(self) -> Path:
+        return self.work / "plan"
+
+    @property
+    def label(self) -> str:
+        return f"STACK={self.name}" + (f" ENV={self.environment}" if self.environment else "")
+
+    @property
+    def key(self) -> str:
+        return f"{self.environment}/{self.name}.tfstate" if self.environment else f"{self.name}.tfstate"
+
+    @property
+    def value_files(self) -> list[Path]:
+        names = ["common", *([self.environment] if self.environment else [])]
+        return [TERRAFORM / "environments" / f"{name}.tfvars" for name in names]
+
+    @property
+    def backend(self) -> Path:
+        """An environment in an account of its own has a file of its own."""
+        own = TERRAFORM / "environments" / f"{self.environment}.tfbackend"
+        return own if self.environment and own.exists() else TERRAFORM / "environments" / "state.tfbackend"
+
+    @property
+    def override(self) -> Path:
+        return self.folder / "backend_override.tf"
+
+    def terraform(self, *arguments: str, capture: bool = False) -> str:
+        """Raises Refusal when it fails; it has said why."""
+        self.work.mkdir(parents=True, exist_ok=True)
+        finished = subprocess.run(
+            [common.tool("terraform", INSTALL), *arguments],
+            cwd=self.folder,
+            env={**os.environ, "TF_DATA_DIR": str(self.work / "data"), "TF_IN_AUTOMATION": "1"},
+            stdout=subprocess.PIPE if capture else None,
+            text=True,
+            check=False,
+        )
+        if finished.returncode:
+            refuse(f"terraform {arguments[0]} failed; its message stands above")
+        return finished.stdout or ""
+
+    def variables(self) -> list[str]:
+        """Arguments with the values. Raises Refusal when the service's image is missing."""
+        given = [f"-var-file={path}" for path in self.value_files]
+        if self.name != "service":
+            return given
+        image = os.environ.get("IMAGE", "")
+        if not re.search(r"@sha256:[0-9a-f]{64}$", image):
+            refuse("IMAGE must be an image by its digest: IMAGE=REPOSITORY@sha256:…")
+        return [*given, f"-var=image={image}"]
+
+    def digest(self) -> str:
+        """Of everything a plan is made from, but the state, which Terraform watches itself."""
+        digest = hashlib.sha256()
+        folders = (self.folder, TERRAFORM / "modules")
+        found = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+        for path in sorted([*found, *self.value_files]):
+            if ".terraform" not in path.parts:
+                digest.update(f"{path.relative_to(TERRAFORM)}\0".encode() + path.read_bytes() + b"\0")
+        return digest.hexdigest()
+
+
+def init(stack: Stack) -> None:
+    """Connect to the state. An account's first one is local until MOVE=1 moves it into its own bucket."""
+    remote = [f"-backend-config={stack.backend}", f"-backend-config=key={stack.key}"]
+    if stack.name == "bootstrap" and os.environ.get("MOVE"):
+        config = stack.terraform("output", "-raw", "backend_config", capture=True)
+        stack.backend.write_text(
+            f"# Where this account keeps Terraform's states; no secret, so commit it.\n{config}"
+        )
+        stack.override.unlink(missing_ok=True)
+        stack.terraform("init", "-migrate-state", "-force-copy", *remote)
+    elif stack.name == "bootstrap" and (os.environ.get("LOCAL") or not stack.backend.exists()):
+        path = json.dumps(str(stack.work / "terraform.tfstate"))
+        stack.override.write_text(LOCAL_BACKEND.format(path=path))
+        stack.terraform("init", *(["-migrate-state", "-force-copy"] if stack.backend.exists() else []))
+    elif not stack.backend.exists():
+        refuse(
+            "terraform/environments/state.tfbackend is missing: STACK=bootstrap comes first (docs/deploy.md)"
+        )
+    else:
+        stack.terraform("init", "-reconfigure", *remote)
+
+
+def plan(stack: Stack) -> None:
+    """Write down what would change; PART=tasks leaves the services as they are."""
+    part = os.environ.get("PART", "")
+    if part not in {"", "tasks"} or (part and stack.name != "service"):
+        refuse(f"PART={part}: only PART=tasks, and only with STACK=service")
+    arguments = [*stack.variables(), *([f"-target=module.{part}"] if part else [])]
+    initialised(stack)
+    digest = stack.digest()
+    stack.plan.unlink(missing_ok=True)
+    stack.terraform("plan", "-input=false", f"-out={stack.plan}", *arguments)
+    stack.plan.chmod(0o600)
+    note(stack).write_text(json.dumps({"inputs": digest, "plan": file_digest(stack.plan)}))
+
+
+def apply(stack: Stack) -> None:
+    """Apply the plan, once. Raises Refusal when there is none, or what it was made from has changed."""
+    again = f"run `make tf-plan {stack.label}` again"
+    if not stack.plan.exists() or not note(stack).exists():
+        refuse(f"there is no plan of {stack.label}: run `make tf-plan {stack.label}` first")
+    noted = json.loads(note(stack).read_text())
+    if noted["plan"] != file_digest(stack.plan):
+        refuse(f"the plan of {stack.label} is not the one that was made: {again}")
+    if noted["inputs"] != stack.digest():
+        refuse(f"the plan of {stack.label} is stale, files have changed since: {again}")
+    try:
+        stack.terraform("apply", "-input=false", str(stack.plan))
+    finally:
+        # Half of it may be done; the rest is another plan.
+        stack.plan.unlink()
+        note(stack).unlink()
+
+
+def destroy(stack: Stack) -> None:
+    """Delete everything the stack made. Terraform asks, unless YES=1."""
+    guarded = stack.environment or "account"
+    if guarded in {"production", "account"}:
+        wanted = f"{common.value_of('slug')}-{guarded}"
+        if os.environ.get("CONFIRM") != wanted:
+            refuse(f"{stack.label} is destroyed for good: if that is meant, add CONFIRM={wanted}")
+    if stack.environment == "production" and stack.name == "platform" and is_protected(stack):
+        refuse(
+            "production is protected: set deletion_protection and production to false, giving_up to true"
+            " in production.tfvars, and apply that first"
+        )
+    if stack.name == "service":
+        # Nothing is made from it.
+        os.environ["IMAGE"] = f"none@sha256:{'0' * 64}"
+    arguments = stack.variables()
+    initialised(stack)
+    stack.terraform("destroy", *(["-auto-approve"] if os.environ.get("YES") else []), *arguments)
+
+
+def is_protected(stack: Stack) -> bool:
+    text = re.sub(r"#.*", "", stack.value_files[-1].read_text())
+    return re.search(r"deletion_protection\s*=\s*false", text) is None
+
+
+def initialised(stack: Stack) -> None:
+    if not (stack.work / "data").is_dir():
+        refuse(f"{stack.label} is not initialised: run `make tf-init {stack.label}` first")
+
+
+def note(stack: Stack) -> Path:
+    return stack.work / "plan.json"
+
+
+def file_digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+COMMANDS = {"init": init, "plan": plan, "apply": apply, "destroy": destroy}
+
+
+def main(command: str) -> None:
+    COMMANDS[command](Stack.chosen())
+
+
+if __name__ == "__main__":
+    common.run(main)
