@@ -15,8 +15,8 @@ from app.main import create_app
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*(ROOT / "docs").glob("*.md"), ROOT / "README.md"])
 NOTE = "Type commands in the project's folder, after `make init`"
-# Up to a comment, the end of what is quoted, or what is left out.
-COMMAND = re.compile(r"(\S*python) -m ([a-z.]+)((?: [^`#\n…]*)?)")
+# Up to a comment, a pipe, the end of what is quoted, or what is left out.
+COMMAND = re.compile(r"(\S*python) -m ([a-z.]+)((?: [^`#|\n…]*)?)")
 COMMANDS = typer.main.get_command(cli)
 
 

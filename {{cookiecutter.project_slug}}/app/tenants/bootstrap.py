@@ -145,9 +145,7 @@ async def bootstrap_first_tenant(settings: Settings, *, save: Save | None = None
         if tenant_id is None:
             return None
         try:
-            return await onboarding.resume(
-                tenant_id, save=save, password=password, record=_record_bootstrap
-            )
+            return await onboarding.resume(tenant_id, save=save, password=password, record=_record_bootstrap)
         except NothingToResume:
             return None
 

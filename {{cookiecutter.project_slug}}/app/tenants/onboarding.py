@@ -96,8 +96,8 @@ class Onboarding:
         """Finish an onboarding that was interrupted, and hand out what nobody has got to see yet.
 
         Nobody could log in so far, so the admin gets a new first key and `password`, else a new one; of who
-        signed up, the password they chose is kept. None when `save` was given them before. Raises TenantNotFound,
-        NothingToResume, OperationInProgress.
+        signed up, the password they chose is kept. None when `save` was given them before. Raises
+        TenantNotFound, NothingToResume, OperationInProgress.
         """
         async with tenant_locked(self._owners.registry, tenant_id) as connection:
             tenant = await find_tenant(connection, tenant_id)
@@ -114,9 +114,7 @@ class Onboarding:
             if operation.step == "activate" and not told.get(CREDENTIALS_SAVED, False):
                 operation = replace(operation, step="admin")
             keep = password is None and told.get(CHOSE_PASSWORD, False)
-            creation = Creation(
-                self._tools, tenant_id, new, save=save, password=password, keep_password=keep
-            )
+            creation = Creation(self._tools, tenant_id, new, save=save, password=password, keep_password=keep)
             await operations.run(connection, operation, creation.steps())
         return creation.credentials
 
