@@ -392,6 +392,28 @@ def test_a_lifecycle_rule_keeps_the_newest_old_versions(clients: Clients, name: 
     assert told["NoncurrentVersionExpiration"] == expiration
 
 
+def test_versions_are_deleted_one_by_one_after_versioning_was_suspended(clients: Clients, name: str) -> None:
+    clients.s3.create_bucket(Bucket=name)
+    for status in ("Enabled", "Suspended"):
+        clients.s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": status})
+        if status == "Enabled":
+            clients.s3.put_object(Bucket=name, Key="state", Body=b"{}")
+            clients.s3.delete_object(Bucket=name, Key="state")
+    held = clients.s3.list_object_versions(Bucket=name)
+    (version,), (marker,) = held["Versions"], held["DeleteMarkers"]
+
+    def delete(one: dict[str, Any]) -> None:
+        named = {"Key": "state", "VersionId": one["VersionId"]}
+        clients.s3.delete_objects(Bucket=name, Delete={"Objects": [named]})
+
+    delete(marker)
+    assert [one["VersionId"] for one in clients.s3.list_object_versions(Bucket=name)["Versions"]] == [
+        version["VersionId"]
+    ]
+    delete(version)
+    clients.s3.delete_bucket(Bucket=name)
+
+
 # SQS
 
 

@@ -26,6 +26,7 @@ PROVIDER_SETTINGS = """\
   s3_use_path_style           = true
   max_retries                 = 2
 """
+TAGS = '  default_tags {\n    tags = { changed = "yes" }\n  }\n'
 # A line of its own, or one of an object's fields.
 WEAKENINGS = re.compile(
     r"^ *(deletion_protection|production) *= *false *(#.*)?$|"
@@ -74,14 +75,21 @@ class Root:
         self.path = path
         self.terraform = terraform
         self.environment = emulator.environment()
-        aliases = [body.get("alias") for name, body in blocks(path, "provider") if name == "aws"]
-        override = [
-            'provider "aws" {\n' + (f'  alias = "{alias}"\n' if alias else "") + PROVIDER_SETTINGS + "}\n"
-            for alias in aliases or [None]
-        ]
-        (path / "terrace_override.tf").write_text("\n".join(override))
+        self._aliases = [body.get("alias") for name, body in blocks(path, "provider") if name == "aws"]
+        self._set_providers(PROVIDER_SETTINGS)
         secrets = {name: CANARY for name, body in blocks(path, "variable") if body.get("ephemeral") is True}
         (path / "terrace.auto.tfvars.json").write_text(json.dumps(secrets))
+
+    def _set_providers(self, settings: str) -> None:
+        override = [
+            'provider "aws" {\n' + (f'  alias = "{alias}"\n' if alias else "") + settings + "}\n"
+            for alias in self._aliases or [None]
+        ]
+        (self.path / "terrace_override.tf").write_text("\n".join(override))
+
+    def tag_everything(self) -> None:
+        """A change of everything that can have tags, in whatever root."""
+        self._set_providers(PROVIDER_SETTINGS + TAGS)
 
     def run(self, *arguments: str, codes: tuple[int, ...] = (0,)) -> str:
         """What Terraform said. AssertionError, with all of it, when its exit code is another."""

@@ -54,9 +54,20 @@ def live(folder: Path, terraform: Terraform) -> None:
         )
         for kept in (json.dumps(again), (folder / "terraform.tfstate").read_text()):
             assert CANARY not in kept
+        change(root)
         root.run("destroy", "-auto-approve", "-no-color", "-input=false")
         assert root.run("state", "list").strip() == ""
         nothing("the emulator still holds", left(before, emulator.holdings()))
+
+
+def change(root: Root) -> None:
+    """What has tags gets another one: nothing is replaced by that, and it is done once."""
+    root.tag_everything()
+    changed = changes(root.plan())
+    assert changed, "nothing has tags"
+    nothing("a tag replaces", {address: it for address, it in changed.items() if it[0] != ["update"]})
+    root.run("apply", "-auto-approve", "-no-color", "-input=false", "terrace.plan")
+    nothing("the plan after a change would change", changes(root.plan()))
 
 
 def nothing(what: str, found: dict[str, Any]) -> None:

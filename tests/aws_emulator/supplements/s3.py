@@ -1,9 +1,9 @@
-"""S3: how many old versions a lifecycle rule keeps."""
+"""S3: how many old versions a lifecycle rule keeps, and versions that outlive a bucket's versioning."""
 
 from typing import Any
 
 from moto.core.responses import ActionResult
-from moto.s3.models import FakeBucket
+from moto.s3.models import FakeBucket, S3Backend
 from moto.s3.responses import S3Response as Response
 
 from tests.aws_emulator.patching import around
@@ -27,3 +27,15 @@ def apply() -> None:
                 if rule.versions_kept:
                     told["NoncurrentVersionExpiration"]["NewerNoncurrentVersions"] = int(rule.versions_kept)
         return original(response, result)
+
+    @around(S3Backend, "delete_object")
+    def delete(original: Any, backend: Any, bucket_name: str, *arguments: Any, **named: Any) -> Any:
+        """A version is deleted alone where versioning was suspended, too."""
+        bucket = backend.get_bucket(bucket_name)
+        if named.get("version_id") is None or bucket.versioning_status != "Suspended":
+            return original(backend, bucket_name, *arguments, **named)
+        bucket.versioning_status = "Enabled"
+        try:
+            return original(backend, bucket_name, *arguments, **named)
+        finally:
+            bucket.versioning_status = "Suspended"
