@@ -1,27 +1,29 @@
-"""checkov finds nothing in modules and examples, and each check that is skipped has its reason in place."""
+"""checkov finds nothing in modules, examples and the stacks of a production; a skipped check has its reason."""
 
 import json
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import TEMPLATE
+from tests.conftest import PROJECT_FOLDER, TEMPLATE, template_files
 from tests.terraform.roots import files
 
 # An example is destroyed again, so it turns off what would forbid that; the modules' defaults keep it on.
 WEAKER_IN_EXAMPLES = {"CKV_AWS_150", "CKV_AWS_293"}
+PROJECT = TEMPLATE / PROJECT_FOLDER / "terraform"
 SKIP = re.compile(r"checkov:skip=(\w+)(.*)")
 
 
-def scan(checkov: str, folder: Path) -> dict[str, Any]:
+def scan(checkov: str, folder: Path, *options: str) -> dict[str, Any]:
     """Its report; it needs no network and no account."""
     finished = subprocess.run(
         [checkov, "--directory", str(folder), "--framework", "terraform", "--skip-download", "--quiet",
-         "--compact", "--output", "json"],
+         "--compact", "--output", "json", *options],
         cwd=folder,
         env={**os.environ, "BC_SKIP_MAPPING": "TRUE", "LOG_LEVEL": "ERROR"},
         capture_output=True, text=True, check=False,
@@ -41,10 +43,16 @@ def failures(report: dict[str, Any]) -> list[str]:
 
 
 @pytest.mark.skipif(not files(), reason="there is nothing to scan")
-def test_the_scanner_finds_nothing(checkov: str, tree: Path) -> None:
-    report = scan(checkov, tree)
+def test_the_scanner_finds_nothing(checkov: str, tree: Path, tmp_path: Path) -> None:
+    whole = Path(shutil.copytree(tree, tmp_path / "terraform"))
+    shutil.copytree(PROJECT / "stacks", whole / "stacks", ignore=shutil.ignore_patterns("*_override.tf"))
+    values = tmp_path / "production.tfvars"
+    environments = PROJECT / "environments"
+    texts = [(environments / f"{name}.tfvars").read_text() for name in ("common", "production")]
+    values.write_text(re.sub(r"\{\{.*?\}\}", "acme", "".join(texts)))
+    report = scan(checkov, whole, "--var-file", str(values))
     assert failures(report) == []
-    assert report["summary"]["passed"] > 100
+    assert report["summary"]["passed"] > 500
 
 
 def test_the_scanner_finds_what_is_planted(checkov: str, tmp_path: Path) -> None:
@@ -53,7 +61,8 @@ def test_the_scanner_finds_what_is_planted(checkov: str, tmp_path: Path) -> None
 
 
 def test_a_check_is_skipped_where_it_stands_and_for_a_reason() -> None:
-    for path in files():
+    stacks = [path for path in template_files() if path.parts[:2] == (PROJECT_FOLDER, "terraform")]
+    for path in [*files(), *stacks]:
         for line in (TEMPLATE / path).read_text().splitlines():
             if "checkov:skip" not in line:
                 continue

@@ -10,7 +10,7 @@ from tools.deploy.stacks import STACKS
 ROOT = Path(__file__).resolve().parents[2]
 GUIDE = (ROOT / "docs" / "deploy.md").read_text()
 # What a reader has installed, beside what the project brings.
-OTHERS = {"aws", "curl", "docker", "git", "python3"}
+OTHERS = {"aws", "curl", "docker", "export", "git", "python3"}
 
 
 def commands() -> list[str]:
@@ -31,7 +31,10 @@ def test_each_line_begins_with_a_command_that_is_known() -> None:
 def test_each_make_target_exists_and_gets_values_that_exist() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     tasks = (ROOT / "terraform/stacks/service/tasks.tf").read_text()
-    known = {"ENV": ENVIRONMENTS, "STACK": STACKS, "PART": ("tasks",), "MOVE": ("1",), "IMAGE": ('"$IMAGE"',)}
+    known = {
+        "ENV": ENVIRONMENTS, "STACK": STACKS, "PART": ("tasks",), "MOVE": ("1",), "LOCAL": ("1",),
+        "IMAGE": ('"$IMAGE"',), "CONFIRM": ("acme-account",),
+    }  # fmt: skip
     called = [line.split()[1:] for line in commands() if line.startswith("make ")]
     assert {target for target, *_ in called} >= {
         "tf-init", "tf-plan", "tf-apply", "tf-destroy", "cache-user", "secrets", "task",
