@@ -1,4 +1,4 @@
-"""checkov finds nothing in modules, examples and the stacks of a production; a skipped check has its reason."""
+"""checkov finds nothing in modules, examples and production stacks; each skipped check has its reason."""
 
 import json
 import os
