@@ -1,10 +1,12 @@
 """The stacks of a generated project: valid, safe in production, and applied as a whole on the emulator."""
 
+import functools
 import json
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import pytest
 
 from scripts.terraform import Terraform
 from tests.aws_emulator.launcher import ACCOUNT, AwsEmulator
-from tests.conftest import Bake
+from tests.conftest import run_cookiecutter
 from tests.terraform.invariants import ALWAYS, unprotected
 from tests.terraform.roots import PROVIDER_SETTINGS, Root
 from tests.terraform.test_apply import changes, left
@@ -26,15 +28,39 @@ CLUSTER = "acme-platform-dev"
 NO_BACKEND = 'terraform {\n  backend "local" {}\n}\n'
 
 
-@pytest.fixture
-def project(bake: Callable[..., Bake]) -> Path:
-    result = bake()
+@pytest.fixture(scope="module")
+def project(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Baked once, and only read."""
+    home = tmp_path_factory.mktemp("stacks")
+    result = run_cookiecutter(template, home / "out", {}, home=home)
     assert result.code == 0, result.output
     values = result.project / "terraform/environments/common.tfvars"
     text = values.read_text()
     assert "github_repository = null" in text
     values.write_text(text.replace("= null", '= "acme@1234567/api@7654321"'))
     return result.project
+
+
+@pytest.fixture(scope="module")
+def emulator() -> Iterator[AwsEmulator]:
+    """One of its own, with what is there before Terraform."""
+    with AwsEmulator() as emulator:
+        bring(emulator)
+        yield emulator
+
+
+@pytest.fixture(scope="module")
+def initialised(project: Path, terraform: Terraform, emulator: AwsEmulator) -> Callable[[str], Root]:
+    """A stack, initialised once, without its backend: so that it can be planned alone."""
+
+    @functools.cache
+    def root(stack: str) -> Root:
+        made = Root(project / "terraform/stacks" / stack, terraform, emulator)
+        (made.path / "backend_override.tf").write_text(NO_BACKEND)
+        made.run("init")
+        return made
+
+    return root
 
 
 def test_the_files_are_formatted(terraform: Terraform, project: Path) -> None:
@@ -46,27 +72,8 @@ def test_the_files_are_formatted(terraform: Terraform, project: Path) -> None:
 
 
 @pytest.mark.parametrize("stack", STACKS)
-def test_a_stack_is_valid(terraform: Terraform, project: Path, stack: str) -> None:
-    folder = project / "terraform/stacks" / stack
-    finished = terraform.initialise(folder, "-backend=false")
-    assert finished.returncode == 0, finished.stdout
-    finished = terraform.run(folder, "validate", "-no-color")
-    assert finished.returncode == 0, finished.stdout
-    assert "Warning" not in finished.stdout, finished.stdout
-
-
-@pytest.fixture
-def emulator() -> AwsEmulator:
-    """One of its own; the caller starts it."""
-    return AwsEmulator()
-
-
-def platform(project: Path, terraform: Terraform, emulator: AwsEmulator) -> Root:
-    """The stack without a backend, so that it can be planned alone."""
-    root = Root(project / "terraform/stacks/platform", terraform, emulator)
-    (root.path / "backend_override.tf").write_text(NO_BACKEND)
-    root.run("init")
-    return root
+def test_a_stack_is_valid(initialised: Callable[[str], Root], stack: str) -> None:
+    assert "Warning" not in initialised(stack).run("validate", "-no-color")
 
 
 def values(project: Path, environment: str) -> list[str]:
@@ -74,16 +81,13 @@ def values(project: Path, environment: str) -> list[str]:
     return [f"-var-file={folder}/common.tfvars", f"-var-file={folder}/{environment}.tfvars"]
 
 
-def test_every_environment_can_be_planned_and_production_is_safe(
-    terraform: Terraform, project: Path, emulator: AwsEmulator
+@pytest.mark.parametrize("environment", ["dev", "staging", "production"])
+def test_an_environment_can_be_planned_and_is_safe(
+    initialised: Callable[[str], Root], project: Path, environment: str
 ) -> None:
-    with emulator:
-        bring(emulator)
-        root = platform(project, terraform, emulator)
-        for environment in ("dev", "staging", "production"):
-            plan = root.plan(*values(project, environment))
-            assert {name: check(plan) for name, check in ALWAYS.items() if check(plan)} == {}, environment
-        assert unprotected(plan) == []
+    plan = initialised("platform").plan(*values(project, environment))
+    checks = ALWAYS | ({"unprotected": unprotected} if environment == "production" else {})
+    assert {name: faults for name, check in checks.items() if (faults := check(plan))} == {}
 
 
 # Each condition of each rule once: two runs, since Terraform tells all rules that are broken at once.
@@ -108,16 +112,17 @@ RULES = (
 
 @pytest.mark.parametrize("weakened", WEAKENED)
 def test_a_production_that_could_be_lost_is_refused(
-    terraform: Terraform, project: Path, aws_emulator: AwsEmulator, weakened: str
+    initialised: Callable[[str], Root], project: Path, tmp_path: Path, weakened: str
 ) -> None:
-    root = platform(project, terraform, aws_emulator)
-    path = project / "terraform/environments/production.tfvars"
-    text = path.read_text()
+    common, production = values(project, "production")
+    text = Path(production.partition("=")[2]).read_text()
     for safe, weak in WEAKENED[weakened].items():
         assert text.count(safe) == 1
         text = text.replace(safe, weak)
-    path.write_text(text)
-    said = root.run("plan", "-no-color", "-input=false", *values(project, "production"), codes=(1,))
+    (tmp_path / "weak.tfvars").write_text(text)
+    said = initialised("platform").run(
+        "plan", "-no-color", "-input=false", common, f"-var-file={tmp_path}/weak.tfvars", codes=(1,)
+    )
     for rule in RULES:
         assert rule in " ".join(said.replace("│", " ").split())
 
@@ -192,6 +197,8 @@ def bring(emulator: AwsEmulator) -> None:
 def test_the_complete_set_is_applied_stays_the_same_and_leaves_nothing(
     terraform: Terraform, project: Path, tmp_path: Path
 ) -> None:
+    ours = shutil.ignore_patterns("*_override.tf", ".terraform*", "terrace.*")
+    project = Path(shutil.copytree(project, tmp_path / project.name, ignore=ours))
     log = Path(os.environ.get("TERRACE_EMULATOR_LOG", tmp_path / "emulator.log"))
     with AwsEmulator(log=log) as emulator:
         bring(emulator)
