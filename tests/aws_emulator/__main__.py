@@ -5,6 +5,7 @@ Without a command it prints what to export, as a shell reads it.
 
 import contextlib
 import shlex
+import signal
 import subprocess
 import sys
 import threading
@@ -19,6 +20,8 @@ def main(command: list[str]) -> int:
             return subprocess.call(command, env=emulator.environment())
         for name, value in emulator.variables().items():
             print(f"export {name}={shlex.quote(value)}", flush=True)
+        # Ignored in what a script started in the background, and then nothing but a kill would end it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         print("# It runs until Ctrl-C.", flush=True)
         with contextlib.suppress(KeyboardInterrupt):
             threading.Event().wait()
