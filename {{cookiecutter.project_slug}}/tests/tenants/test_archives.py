@@ -7,7 +7,6 @@ import io
 import json
 import os
 import shutil
-import signal
 import stat
 import sys
 import tarfile
@@ -39,7 +38,7 @@ from app.tenants.errors import (
 )
 from app.tenants.manifest import Manifest
 from app.tenants.models import Isolation
-from tests.cli.test_cli import run as run_command
+from tests.commands import run_command, run_killed
 from tests.conftest import TestTenant, client_of, command_environment
 from tests.tenants.conftest import SECOND, Clusters, contents, fill, grants, traces_on, trail_of
 from tests.tenants.test_onboarding import registry_row
@@ -726,12 +725,7 @@ async def test_a_tenant_that_is_here_is_not_made_again_on_another_cluster(
 
 
 async def killed_at(environment: dict[str, str], step: str, moment: str, *arguments: str) -> None:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", KILLED, step, moment, *arguments,
-        env=environment, cwd=ROOT, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    _, complaint = await process.communicate()
-    assert process.returncode == -signal.SIGKILL, complaint.decode()
+    await run_killed(KILLED, step, moment, *arguments, environment=environment)
 
 
 @pytest.mark.parametrize("step", STEPS)

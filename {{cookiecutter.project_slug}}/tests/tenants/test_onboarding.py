@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import signal
-import sys
 import uuid
 from pathlib import Path
 from typing import Any
@@ -28,7 +26,7 @@ from app.tenants.errors import (
     TenantNotFound,
 )
 from app.tenants.onboarding import slugify
-from tests.cli.test_cli import run as run_command
+from tests.commands import run_command, run_killed
 from tests.conftest import DatabaseURLs, TestOperator, command_environment
 from tests.tenants.conftest import trail_of
 
@@ -95,20 +93,7 @@ async def killed_at(
     """
     slug = f"t-{uuid.uuid4().hex[:12]}"
     new = NewTenant("Killed", slug, f"ada@{slug}.test", requests_per_minute=7)
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-c",
-        KILLED,
-        step,
-        moment,
-        slug,
-        how,
-        env=command_environment(settings),
-        cwd=ROOT,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    _, complaint = await process.communicate()
-    assert process.returncode == -signal.SIGKILL, complaint.decode()
+    await run_killed(KILLED, step, moment, slug, how, environment=command_environment(settings))
     row = await registry_row(settings, slug)
     assert row.state == "provisioning"
     return new, row.id
