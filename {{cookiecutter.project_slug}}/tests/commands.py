@@ -53,8 +53,13 @@ class Command:
             if not select([self._report], [], [], timeout)[0]:
                 raise subprocess.TimeoutExpired(self._arguments, timeout)
             self.returncode = STATUS.unpack(self._report.recv(STATUS.size))[0]
-        written = (_content(file) for file in (self._stdout, self._stderr))
-        return subprocess.CompletedProcess(self._arguments, self.returncode, *written)
+        return subprocess.CompletedProcess(
+            self._arguments, self.returncode, self.stdout(), _content(self._stderr)
+        )
+
+    def stdout(self) -> str:
+        """What it has written so far."""
+        return _content(self._stdout)
 
     def send_signal(self, number: int) -> None:
         """Not once it has ended, when its id may be another's."""
