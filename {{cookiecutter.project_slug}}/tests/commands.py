@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -60,6 +61,13 @@ class Command:
     def stdout(self) -> str:
         """What it has written so far."""
         return _content(self._stdout)
+
+    def until_it_says(self, text: str) -> None:
+        """Wait until it has written this. Raises AssertionError when it never does."""
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while text not in self.stdout():
+            assert time.monotonic() < deadline, _content(self._stderr)
+            time.sleep(0.005)
 
     def send_signal(self, number: int) -> None:
         """Not once it has ended, when its id may be another's."""

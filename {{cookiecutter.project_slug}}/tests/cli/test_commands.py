@@ -66,9 +66,7 @@ def test_no_two_draw_the_same(tmp_path: Path) -> None:
 def test_one_can_be_ended_by_a_signal(tmp_path: Path, number: signal.Signals) -> None:
     program = "print('begun', flush=True); import time; time.sleep(60)"
     with of_the_project().start("-c", program, cwd=tmp_path, environment={}) as command:
-        deadline = time.monotonic() + 30
-        while not command.stdout() and time.monotonic() < deadline:
-            time.sleep(0.01)
+        command.until_it_says("begun")
         command.send_signal(number)
         assert command.wait().returncode == -number
     with pytest.raises(ProcessLookupError):
