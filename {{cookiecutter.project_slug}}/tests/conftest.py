@@ -32,7 +32,6 @@ from app.core.settings import Settings
 from app.fleet import Fleet
 from app.main import create_app
 from app.operators.service import operator_accounts_from
-from app.tenants.bootstrap import onboarding_from
 from app.tenants.creation import NewTenant, TenantCredentials
 from app.tenants.models import Plan
 from tests.citus import CITUS_SETTING, CitusCluster, citus_cluster
@@ -267,15 +266,14 @@ MakeTenant = Callable[..., Awaitable[TestTenant]]
 
 
 @asynccontextmanager
-async def tenant_maker(
-    app: FastAPI, settings: Settings, placement: str = DEFAULT_PLACEMENT
-) -> AsyncIterator[MakeTenant]:
+async def tenant_maker(app: FastAPI, placement: str = DEFAULT_PLACEMENT) -> AsyncIterator[MakeTenant]:
+    """Makes tenants with the running service's own logins and pools, as its sign-up does."""
+
     async def make(plan: Plan = Plan.ENTERPRISE, placement: str = placement) -> TestTenant:
         slug = f"t-{uuid.uuid4().hex[:16]}"
         email = f"admin@{slug}.test"
         new = NewTenant(name=slug, slug=slug, admin_email=email, plan=plan, placement=placement)
-        async with onboarding_from(settings) as onboarding:
-            credentials = await onboarding.create(new)
+        credentials = await app.state.onboarding.create(new)
         client = await stack.enter_async_context(client_of(app))
         tenant = TestTenant(credentials, client)
         answer = await client.post("/v1/auth/login", json=tenant.login)
@@ -288,9 +286,9 @@ async def tenant_maker(
 
 
 @pytest.fixture
-async def make_tenant(app: FastAPI, settings: Settings) -> AsyncIterator[MakeTenant]:
+async def make_tenant(app: FastAPI) -> AsyncIterator[MakeTenant]:
     """Make as many tenants as a test needs."""
-    async with tenant_maker(app, settings) as make:
+    async with tenant_maker(app) as make:
         yield make
 
 

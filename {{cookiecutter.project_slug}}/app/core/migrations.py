@@ -2,6 +2,7 @@
 
 import io
 import re
+from functools import cache
 from pathlib import Path
 from typing import Final, Literal
 
@@ -47,8 +48,13 @@ def versions_folder(tree: Tree) -> Path:
 
 
 def head_revision(tree: Tree) -> str:
-    """The newest revision of a tree."""
-    head = ScriptDirectory.from_config(alembic_config(tree)).get_current_head()
+    """The newest revision of a tree. Read once: that takes milliseconds, in which no request is served."""
+    return _head_in(tree, versions_folder(tree))
+
+
+@cache
+def _head_in(tree: Tree, versions: Path) -> str:
+    head = ScriptDirectory.from_config(alembic_config(tree, versions=versions)).get_current_head()
     if head is None:
         raise RuntimeError(f"the {tree} tree has no revision")
     return head

@@ -1,11 +1,9 @@
 """The command line as a person uses it: in a folder of its own, through a child process."""
 
 import json
-import os
 import socket
 import stat
 import subprocess
-import sys
 import uuid
 from pathlib import Path
 
@@ -18,30 +16,8 @@ from app.core.redis import make_redis
 from app.core.settings import Settings
 from app.embedded.files import locked
 from app.embedded.ports import free_port
+from tests.commands import run_command, run_interpreter, start_interpreter
 from tests.conftest import DatabaseURLs, TestOperator, TestTenant, command_environment
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def start(*arguments: str, cwd: Path = ROOT, **environment: str) -> subprocess.Popen[str]:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("APP_")}
-    return subprocess.Popen(
-        [sys.executable, "-m", "app", *arguments],
-        cwd=cwd,
-        env={**inherited, "PYTHONPATH": str(ROOT), "NO_COLOR": "1", "COLUMNS": "200", **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def run(*arguments: str, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
-    with start(*arguments, cwd=cwd, **environment) as process:
-        try:
-            stdout, stderr = process.communicate(timeout=120)
-        finally:
-            process.kill()
-    return subprocess.CompletedProcess(arguments, process.returncode, stdout, stderr)
 
 
 @pytest.fixture
@@ -54,23 +30,23 @@ async def test_a_tenant_made_on_the_command_line_can_log_in(
 ) -> None:
     slug = f"cli-{uuid.uuid4().hex[:8]}"
     arguments = ("tenants", "create", "--name", "Cli Inc", "--slug", slug, "--admin-email", "ada@cli.test")
-    made = run(*arguments, "--json", cwd=tmp_path, **environment)
+    made = run_interpreter(*arguments, "--json", cwd=tmp_path, **environment)
     assert made.returncode == 0, made.stderr
     credentials = json.loads(made.stdout)
     body = {name: credentials[name] for name in ("tenant", "email", "password")}
     assert (await client.post("/v1/auth/login", json=body)).status_code == 200
-    again = run(*arguments, cwd=tmp_path, **environment)
+    again = run_command(*arguments, cwd=tmp_path, **environment)
     assert (again.returncode, again.stdout) == (1, "")
     assert f"{slug} is taken" in again.stderr
     assert "Traceback" not in again.stderr
     assert "--slug" in again.stderr
-    listed = run("tenants", "list", cwd=tmp_path, **environment | {"COLUMNS": "40"})
+    listed = run_command("tenants", "list", cwd=tmp_path, **environment | {"COLUMNS": "40"})
     assert slug in listed.stdout
     assert credentials["tenant_id"] in listed.stdout, "whole, to be copied"
     assert "…" not in listed.stdout
     arguments = ("tenants", "credentials", "--tenant", slug, "--email", "ada@cli.test")
-    assert run(*arguments, cwd=tmp_path, **environment).returncode != 0
-    reset = run(*arguments, "--reset", cwd=tmp_path, **environment)
+    assert run_command(*arguments, cwd=tmp_path, **environment).returncode != 0
+    reset = run_command(*arguments, "--reset", cwd=tmp_path, **environment)
     assert reset.returncode == 0, reset.stderr
     body["password"] = reset.stdout.strip()
     assert (await client.post("/v1/auth/login", json=body)).status_code == 200
@@ -87,7 +63,7 @@ def test_what_names_no_tenant_is_said_to_name_none(
         ("export", "--to", "a.tar", "--", slug),
         ("credentials", f"--tenant={slug}", "--email=a@b.test", "--reset"),
     ):
-        finished = run("tenants", *command, cwd=tmp_path, **environment)
+        finished = run_command("tenants", *command, cwd=tmp_path, **environment)
         assert (finished.returncode, finished.stdout) == (1, ""), command
         assert finished.stderr.startswith("error: There is no such tenant"), command
 
@@ -102,8 +78,8 @@ async def test_what_a_purge_leaves_is_said_in_words_and_a_repeated_purge_deletes
     superuser = await asyncpg.connect(database_urls.superuser)
     await superuser.execute(f"GRANT CONNECT ON DATABASE postgres TO {tenant.schema}")
     slug, purged = tenant.login["tenant"], ("tenants", "purge", f"deleted-{tenant.id.hex}", "--now", "--yes")
-    assert run("tenants", "delete", slug, cwd=tmp_path, **environment).returncode == 0
-    left = run("tenants", "purge", slug, "--now", "--yes", cwd=tmp_path, **environment)
+    assert run_command("tenants", "delete", slug, cwd=tmp_path, **environment).returncode == 0
+    left = run_command("tenants", "purge", slug, "--now", "--yes", cwd=tmp_path, **environment)
     assert left.returncode == 1
     assert "this is left:\n  1 × role (it has rights in another database of that server" in left.stderr
     assert "Remains" not in left.stderr
@@ -111,7 +87,7 @@ async def test_what_a_purge_leaves_is_said_in_words_and_a_repeated_purge_deletes
     await superuser.close()
     redis = make_redis(settings.redis_url.get_secret_value())
     await redis.set(f"epoch:{{{tenant.id.hex}}}", 9)
-    again = run(*purged, cwd=tmp_path, **environment)
+    again = run_command(*purged, cwd=tmp_path, **environment)
     assert (again.returncode, again.stderr) == (0, f"{tenant.id}: nothing is left\n")
     assert not [key async for key in redis.scan_iter(match=f"*{tenant.id.hex}*")]
     await redis.aclose()
@@ -123,7 +99,7 @@ async def test_a_tenant_is_suspended_changed_deleted_and_purged_on_the_command_l
     slug = tenant.login["tenant"]
 
     def app(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return run("tenants", *arguments, cwd=tmp_path, **environment)
+        return run_command("tenants", *arguments, cwd=tmp_path, **environment)
 
     assert "suspended" in app("suspend", slug).stdout
     assert (await tenant.client.get("/v1/resources")).status_code == 403
@@ -155,7 +131,7 @@ async def test_a_tenant_is_suspended_changed_deleted_and_purged_on_the_command_l
 
 
 def test_migrating_again_is_quiet(environment: dict[str, str], tmp_path: Path) -> None:
-    finished = run("migrate", "apply", cwd=tmp_path, **environment)
+    finished = run_command("migrate", "apply", cwd=tmp_path, **environment)
     assert finished.returncode == 0, finished.stderr
     assert "platform at" in finished.stderr
 
@@ -165,7 +141,7 @@ def test_the_boot_names_the_variable_that_is_missing(
     environment: dict[str, str], tmp_path: Path, missing: str
 ) -> None:
     del environment[missing]
-    finished = run("serve", cwd=tmp_path, **environment)
+    finished = run_command("serve", cwd=tmp_path, **environment)
     assert finished.returncode == 1
     assert f"{missing}: is missing" in finished.stderr
     assert "Traceback" not in finished.stderr
@@ -173,13 +149,13 @@ def test_the_boot_names_the_variable_that_is_missing(
 
 def test_the_boot_refuses_placeholders_outside_dev(environment: dict[str, str], tmp_path: Path) -> None:
     values = environment | {"APP_ENVIRONMENT": "production", "APP_SECRET_KEY": "change-me" * 8}
-    finished = run("serve", cwd=tmp_path, **values)
+    finished = run_command("serve", cwd=tmp_path, **values)
     assert finished.returncode == 1
     assert "APP_SECRET_KEY still holds a placeholder" in finished.stderr
 
 
 def test_missing_keys_are_one_line(environment: dict[str, str], tmp_path: Path) -> None:
-    finished = run("serve", cwd=tmp_path, **environment | {"APP_JWT_KEYS_DIR": str(tmp_path)})
+    finished = run_command("serve", cwd=tmp_path, **environment | {"APP_JWT_KEYS_DIR": str(tmp_path)})
     assert finished.returncode != 0
     assert "current.pem" in finished.stderr
     assert "Traceback" not in finished.stderr
@@ -189,7 +165,7 @@ def test_a_database_that_is_away_is_one_line_without_its_password(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
     values = environment | {"APP_MIGRATION_DATABASE_URL": "postgresql://app_owner:hunter2@127.0.0.1:9/app"}
-    finished = run("migrate", "apply", cwd=tmp_path, **values)
+    finished = run_command("migrate", "apply", cwd=tmp_path, **values)
     assert finished.returncode == 1
     assert finished.stderr.startswith("error: PostgreSQL")
     assert "hunter2" not in finished.stderr
@@ -201,14 +177,14 @@ def test_a_fault_of_the_database_is_not_called_a_lost_connection(
 ) -> None:
     wrong_password = make_url(database_urls.runtime).set(password="hunter2").render_as_string(False)
     for url, kind in ((superuser_url, "UndefinedTableError"), (wrong_password, "InvalidPasswordError")):
-        finished = run("tenants", "list", cwd=tmp_path, **environment | {"APP_DATABASE_URL": url})
+        finished = run_command("tenants", "list", cwd=tmp_path, **environment | {"APP_DATABASE_URL": url})
         assert (finished.returncode, finished.stdout) == (1, "")
         assert finished.stderr == f"error: PostgreSQL refused ({kind}); its own log says why\n"
 
 
 def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    finished = run("keys", "generate", "--directory", str(tmp_path / "file" / "keys"), cwd=tmp_path)
+    finished = run_command("keys", "generate", "--directory", str(tmp_path / "file" / "keys"), cwd=tmp_path)
     assert finished.returncode == 1
     assert finished.stderr.startswith(f"error: {tmp_path}/file")
     assert "PostgreSQL" not in finished.stderr
@@ -216,29 +192,29 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 def test_keys_are_listed_from_where_the_settings_say(environment: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / ".env").write_text(f"APP_JWT_KEYS_DIR={environment.pop('APP_JWT_KEYS_DIR')}\n")
-    listed = run("keys", "list", cwd=tmp_path, **environment)
+    listed = run_command("keys", "list", cwd=tmp_path, **environment)
     assert listed.returncode == 0, listed.stderr
     assert len(listed.stdout.split()) == 1
 
 
 def test_keys_are_bundled_for_a_service_without_a_folder(environment: dict[str, str], tmp_path: Path) -> None:
     folder = environment.pop("APP_JWT_KEYS_DIR")
-    bundled = run("keys", "bundle", "--directory", folder, cwd=tmp_path)
-    listed = run("keys", "list", cwd=tmp_path, **environment | {"APP_JWT_KEYS": bundled.stdout})
-    assert listed.stdout == run("keys", "list", "--directory", folder, cwd=tmp_path).stdout
+    bundled = run_command("keys", "bundle", "--directory", folder, cwd=tmp_path)
+    listed = run_command("keys", "list", cwd=tmp_path, **environment | {"APP_JWT_KEYS": bundled.stdout})
+    assert listed.stdout == run_command("keys", "list", "--directory", folder, cwd=tmp_path).stdout
     assert len(listed.stdout.split()) == 1
 
 
 def test_keys_are_generated_once(tmp_path: Path) -> None:
     for _ in range(2):
-        finished = run("keys", "generate", "--directory", str(tmp_path / "keys"), cwd=tmp_path)
+        finished = run_command("keys", "generate", "--directory", str(tmp_path / "keys"), cwd=tmp_path)
         assert finished.returncode == 0, finished.stderr
-    listed = run("keys", "list", "--directory", str(tmp_path / "keys"), cwd=tmp_path)
+    listed = run_interpreter("keys", "list", "--directory", str(tmp_path / "keys"), cwd=tmp_path)
     assert len(listed.stdout.split()) == 1
 
 
 def test_dev_outside_of_a_project_says_where_to_go(tmp_path: Path) -> None:
-    finished = run("dev", "init", cwd=tmp_path)
+    finished = run_command("dev", "init", cwd=tmp_path)
     assert finished.returncode == 1
     assert "project.env" in finished.stderr
     assert list(tmp_path.iterdir()) == []
@@ -246,7 +222,7 @@ def test_dev_outside_of_a_project_says_where_to_go(tmp_path: Path) -> None:
 
 def test_dev_wants_both_urls_of_a_database_of_your_own(tmp_path: Path) -> None:
     (tmp_path / "project.env").write_text("APP_PROJECT_NAME=x\n")
-    finished = run("dev", "init", cwd=tmp_path, APP_DATABASE_URL="postgresql://x:y@127.0.0.1/z")
+    finished = run_command("dev", "init", cwd=tmp_path, APP_DATABASE_URL="postgresql://x:y@127.0.0.1/z")
     assert finished.returncode == 1
     assert "APP_MIGRATION_DATABASE_URL" in finished.stderr
 
@@ -258,7 +234,7 @@ def test_dev_uses_your_own_servers(
         "APP_FIRST_TENANT_NAME=Own Servers\nAPP_FIRST_TENANT_ADMIN_EMAIL=a@own.test\n"
     )
     names = ("APP_DATABASE_URL", "APP_MIGRATION_DATABASE_URL", "APP_REDIS_URL")
-    finished = run("dev", "init", cwd=tmp_path, **{name: environment[name] for name in names})
+    finished = run_interpreter("dev", "init", cwd=tmp_path, **{name: environment[name] for name in names})
     assert finished.returncode == 0, finished.stderr
     assert finished.stderr.count("using yours") == 2
     assert not (tmp_path / ".local/postgres").exists()
@@ -283,27 +259,27 @@ def test_the_port_and_the_host_of_your_own_are_where_the_service_answers(
     port = free_port()
     (tmp_path / ".env").write_text(f"APP_PORT={port}\n")
     try:
-        finished = run("dev", "up", cwd=tmp_path, APP_HOST="0.0.0.0", **own_servers)
+        finished = run_interpreter("dev", "up", cwd=tmp_path, APP_HOST="0.0.0.0", **own_servers)
         assert finished.returncode == 0, finished.stderr
         credentials = json.loads((tmp_path / ".local/first-tenant.json").read_text())
         assert credentials["base_url"] == f"http://127.0.0.1:{port}"
         assert httpx.get(f"{credentials['base_url']}/health/ready").status_code == 200
         assert stat.S_IMODE((tmp_path / ".local/logs/api.log").stat().st_mode) == 0o600
     finally:
-        run("dev", "down", cwd=tmp_path, **own_servers)
+        run_interpreter("dev", "down", cwd=tmp_path, **own_servers)
 
 
 def test_a_port_of_your_own_that_is_taken_is_named(own_servers: dict[str, str], tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        finished = run("dev", "up", cwd=tmp_path, APP_PORT=str(port), **own_servers)
+        finished = run_command("dev", "up", cwd=tmp_path, APP_PORT=str(port), **own_servers)
     assert finished.returncode == 1
     assert f"Port {port} is taken" in finished.stderr
 
 
 def test_the_stack_for_development_is_for_nothing_else(own_servers: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("APP_ENVIRONMENT=production\n")
-    finished = run("dev", "init", cwd=tmp_path, **own_servers)
+    finished = run_command("dev", "init", cwd=tmp_path, **own_servers)
     assert finished.returncode == 1
     assert "APP_ENVIRONMENT is production" in finished.stderr
     assert not (tmp_path / ".local/keys").exists()
@@ -311,7 +287,7 @@ def test_the_stack_for_development_is_for_nothing_else(own_servers: dict[str, st
 
 def test_a_second_set_up_waits_for_the_first_and_says_so(own_servers: dict[str, str], tmp_path: Path) -> None:
     with locked(tmp_path / ".local"):
-        second = start("dev", "init", cwd=tmp_path, **own_servers)
+        second = start_interpreter("dev", "init", cwd=tmp_path, **own_servers)
         assert second.stderr is not None
         assert "waiting" in second.stderr.readline()
         assert not (tmp_path / ".local/keys").exists()
@@ -321,10 +297,10 @@ def test_a_second_set_up_waits_for_the_first_and_says_so(own_servers: dict[str, 
 
 
 def test_a_wrong_tree_is_refused(tmp_path: Path) -> None:
-    assert run("migrate", "revision", "galaxy", "x", cwd=tmp_path).returncode == 2
+    assert run_command("migrate", "revision", "galaxy", "x", cwd=tmp_path).returncode == 2
 
 
 def test_help_shows_every_command() -> None:
-    shown = run("--help").stdout
+    shown = run_interpreter("--help").stdout
     for command in ("serve", "dev", "migrate", "tenants", "operators", "keys"):
         assert command in shown

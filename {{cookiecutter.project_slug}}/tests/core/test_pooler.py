@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from app.core.database import Database
 from app.core.settings import Pooler, Settings
 from app.main import create_app
-from tests.cli.test_cli import run
+from tests.commands import run_command
 from tests.conftest import DatabaseURLs, TestTenant, client_of, command_environment
 from tests.pgbouncer import find_pgbouncer, pgbouncer
 from tests.tenants.attacks import driver_of
@@ -59,10 +59,10 @@ def test_commands_work_through_pgbouncer(
         "APP_DATABASE_URL": pooled_url,
         "APP_DATABASE_POOLER": "pgbouncer",
     }
-    listed = run("tenants", "list", cwd=tmp_path, **given)
+    listed = run_command("tenants", "list", cwd=tmp_path, **given)
     assert listed.returncode == 0, listed.stderr
     assert tenant.credentials.tenant in listed.stdout
-    proof = run("tenants", "prove-isolation", "--requests", "100", cwd=tmp_path, **given)
+    proof = run_command("tenants", "prove-isolation", "--requests", "100", cwd=tmp_path, **given)
     assert proof.returncode == 0, proof.stdout + proof.stderr
     assert "through pgbouncer" in proof.stdout
 

@@ -6,8 +6,8 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,9 +20,10 @@ from app.core.database import Database
 from app.core.settings import Settings
 from app.fleet.connections import MIGRATION_LOCK
 from app.fleet.report import Progress
+from tests.commands import ROOT, Commands
 from tests.fleet.conftest import ADD_COLUMN, BUILD_INDEX, HEAD, FleetDatabase, MakeDatabase
 
-ROOT = Path(__file__).resolve().parents[2]
+CACHES = shutil.ignore_patterns("__pycache__")
 HEADER = "import sqlalchemy as sa\nfrom alembic import op\nrevision = '{id}'\ndown_revision = '{down}'\n"
 
 # A key of the database's own making, and one that is added to a table with rows.
@@ -42,12 +43,13 @@ def downgrade():
 
 
 class Project:
-    """A copy of the program and its revisions, which a test may add to."""
+    """A copy of the program with revisions of its own, which a test may add to."""
 
-    def __init__(self, folder: Path, database: FleetDatabase, settings: Settings) -> None:
+    def __init__(self, folder: Path, commands: Commands, database: FleetDatabase, settings: Settings) -> None:
         self.folder = folder
-        for name in ("app", "migrations"):
-            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        self._commands = commands
+        shutil.rmtree(folder / "migrations", ignore_errors=True)
+        shutil.copytree(ROOT / "migrations", folder / "migrations", ignore=CACHES)
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("APP_")}
         self._environment = inherited | {
             "PYTHONPATH": str(folder),
@@ -69,20 +71,23 @@ class Project:
         return self.run("migrate", *arguments, **environment)
 
     def run(self, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [sys.executable, "-m", "app", *arguments],
-            cwd=self.folder,
-            env=self._environment | environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
+        given = self._environment | environment
+        return self._commands.run("-m", "app", *arguments, cwd=self.folder, environment=given)
+
+
+@pytest.fixture(scope="module")
+def copied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Commands]]:
+    """A copy of the program, and its commands."""
+    folder = tmp_path_factory.mktemp("project")
+    shutil.copytree(ROOT / "app", folder / "app", ignore=CACHES)
+    commands = Commands(folder)
+    yield folder, commands
+    commands.close()
 
 
 @pytest.fixture
-def project(tmp_path: Path, database: FleetDatabase, settings: Settings) -> Project:
-    return Project(tmp_path / "project", database, settings)
+def project(copied: tuple[Path, Commands], database: FleetDatabase, settings: Settings) -> Project:
+    return Project(*copied, database, settings)
 
 
 async def test_a_fleet_is_planned_migrated_and_checked(project: Project, database: FleetDatabase) -> None:

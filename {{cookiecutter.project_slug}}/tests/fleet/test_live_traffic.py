@@ -64,7 +64,7 @@ async def test_no_request_fails_or_is_wrong_while_columns_and_indexes_come(
     urls = {"database_url": database.urls.runtime, "migration_database_url": database.urls.owner}
     own = Settings(_env_file=None, **(settings.model_dump() | urls))
     app = create_app(own)
-    async with app.router.lifespan_context(app), tenant_maker(app, own) as make_tenant:
+    async with app.router.lifespan_context(app), tenant_maker(app) as make_tenant:
         tenants = [await make_tenant() for _ in range(TENANTS)]
         visitors = [Visitor(tenant) for tenant in tenants]
         done = asyncio.Event()

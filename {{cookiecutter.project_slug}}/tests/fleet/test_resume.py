@@ -2,17 +2,13 @@
 
 import asyncio
 import os
-import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 from app.fleet.script import RevisionTree
+from tests.commands import ROOT, Command, of_the_project
 from tests.fleet.conftest import ADD_COLUMN, BUILD_INDEX, HEAD, OF_MIGRATOR, FleetDatabase, MakeTree
 
-ROOT = Path(__file__).resolve().parents[2]
 SLOW_COLUMN = ADD_COLUMN.replace("def upgrade():", "def upgrade():\n    op.execute('SELECT pg_sleep(0.01)')")
 MIGRATOR = """
 import asyncio, os, sys
@@ -26,15 +22,10 @@ asyncio.run(Fleet({"default": os.environ["OWNER"]}, tenant=tree).apply(pace=Pace
 """
 
 
-def start(database: FleetDatabase, tree: RevisionTree) -> "subprocess.Popen[bytes]":
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OWNER": database.urls.owner}
-    return subprocess.Popen(
-        [sys.executable, "-c", MIGRATOR, str(tree.folder)],
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+def start(database: FleetDatabase, tree: RevisionTree) -> Command:
+    """A migrator; SIGKILL ends it when the block is left."""
+    environment = os.environ | {"OWNER": database.urls.owner}
+    return of_the_project().start("-c", MIGRATOR, str(tree.folder), cwd=ROOT, environment=environment)
 
 
 async def test_killed_in_the_middle_it_is_finished_by_the_next_run(
@@ -43,12 +34,8 @@ async def test_killed_in_the_middle_it_is_finished_by_the_next_run(
     members = await database.add(30)
     tree = make_tree(SLOW_COLUMN)
     for done in (4, 12):
-        migrator = start(database, tree)
-        try:
+        with start(database, tree):
             await database.until("SELECT count(*) >= $1 FROM platform.tenants WHERE revision = 'x1'", done)
-        finally:
-            migrator.send_signal(signal.SIGKILL)
-            migrator.wait()
         # What it had sent is rolled back or committed by the server, whole.
         found = await database.revisions(members)
         assert (HEAD, HEAD) in found
@@ -65,17 +52,13 @@ async def test_what_a_killed_run_had_begun_is_rolled_back_soon_and_keeps_nobody_
     database: FleetDatabase, make_tree: MakeTree
 ) -> None:
     members = await database.add(4)
-    migrator = start(
+    with start(
         database,
         make_tree(
             ADD_COLUMN.replace("\ndef downgrade", "    op.execute('SELECT pg_sleep(30)')\n\ndef downgrade")
         ),
-    )
-    try:
+    ):
         await database.until(f"SELECT count(*) {OF_MIGRATOR} AND wait_event = 'PgSleep'")
-    finally:
-        migrator.send_signal(signal.SIGKILL)
-        migrator.wait()
     # The server notices that nobody is there, long before the statement would end.
     await database.until(f"SELECT count(*) = 0 {OF_MIGRATOR}")
     assert set(await database.revisions(members)) == {(HEAD, HEAD)}
@@ -94,15 +77,11 @@ async def test_killed_while_it_builds_indexes_it_is_finished_by_the_next_run(
         await writer.execute(
             f"BEGIN; INSERT INTO {members[3].schema}.resources (id, name) VALUES (gen_random_uuid(), 'x')"
         )
-        migrator = start(database, tree)
-        try:
+        with start(database, tree):
             await database.until(
                 "SELECT NOT indisvalid FROM pg_index WHERE indexrelid = to_regclass($1)",
                 f"{members[3].schema}.ix_resources_name",
             )
-        finally:
-            migrator.send_signal(signal.SIGKILL)
-            migrator.wait()
         assert (await database.revisions(members))[3] == (HEAD, HEAD)
         applying = asyncio.create_task(database.fleet(tree).apply())
         await asyncio.sleep(0.5)
@@ -120,14 +99,10 @@ async def test_a_thousand_tenants_reach_head_through_kills(
     members = await database.add(1000)
     tree = make_tree(ADD_COLUMN, BUILD_INDEX)
     for share in (200, 600):
-        migrator = start(database, tree)
-        try:
+        with start(database, tree):
             await database.until(
                 f"SELECT count(*) >= $1 FROM platform.tenants WHERE revision <> '{HEAD}'", share
             )
-        finally:
-            migrator.send_signal(signal.SIGKILL)
-            migrator.wait()
     report = await database.fleet(tree).apply()
     assert report.ok, report.as_json()
     assert set(await database.revisions(members)) == {("x2", "x2")}

@@ -9,10 +9,7 @@ from typing import Any
 import httpx
 import pytest
 import structlog
-from asyncpg import Connection
-from asyncpg.prepared_stmt import PreparedStatement
 from fastapi import FastAPI
-from redis.asyncio.client import Pipeline
 from sqlalchemy import text
 from starlette.types import Message, Receive, Scope, Send
 
@@ -30,6 +27,7 @@ from app.gateway.request_log import RequestLog
 from app.gateway.tenant_context import TenantContext
 from app.tenants.models import Plan
 from tests.conftest import MakeTenant, TestTenant
+from tests.work import counted_work
 
 
 def test_the_order_is_the_documented_one() -> None:
@@ -271,31 +269,12 @@ async def test_websockets_are_closed(app: FastAPI) -> None:
 
 
 async def test_a_warm_read_costs_three_round_trips_to_postgresql_and_one_to_redis(
-    app: FastAPI, tenant: TestTenant, monkeypatch: pytest.MonkeyPatch
+    tenant: TestTenant,
 ) -> None:
     created = await tenant.client.post("/v1/resources", json={"name": "x"})
     for _ in range(3):
         await tenant.client.get(created.headers["location"])
-    await app.state.recorder.flush()
-    trips: list[str] = []
-    execute, fetch, pipeline = Connection.execute, PreparedStatement.fetch, Pipeline.execute
-
-    async def counting_execute(self: Any, query: str, *args: Any, **kwargs: Any) -> Any:
-        trips.append(query.split(";", maxsplit=1)[0])
-        return await execute(self, query, *args, **kwargs)
-
-    async def counting_fetch(self: Any, *args: Any, **kwargs: Any) -> Any:
-        trips.append(self.get_query().split()[0])
-        return await fetch(self, *args, **kwargs)
-
-    async def counting_pipeline(self: Any, *args: Any, **kwargs: Any) -> Any:
-        trips.append("redis")
-        return await pipeline(self, *args, **kwargs)
-
-    monkeypatch.setattr(Connection, "execute", counting_execute)
-    monkeypatch.setattr(PreparedStatement, "fetch", counting_fetch)
-    monkeypatch.setattr(Pipeline, "execute", counting_pipeline)
-    answer = await tenant.client.get(created.headers["location"])
-    monkeypatch.undo()
+    with counted_work() as work:
+        answer = await tenant.client.get(created.headers["location"])
     assert answer.status_code == 200
-    assert trips == ["redis", "BEGIN", "SELECT", "COMMIT"]
+    assert work.trips == ["redis", "BEGIN", "SELECT", "COMMIT"]

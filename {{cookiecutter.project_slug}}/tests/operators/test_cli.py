@@ -18,9 +18,9 @@ from app.cli import cli
 from app.core.database import Database, owner_engine
 from app.core.settings import Settings
 from app.operators import record_action
+from tests.commands import ROOT, of_the_project
 from tests.conftest import DatabaseURLs, command_environment
 
-ROOT = Path(__file__).resolve().parents[2]
 LOGIN = "/v1/operators/login"
 
 
@@ -33,15 +33,8 @@ def environment(settings: Settings) -> dict[str, str]:
 def run(
     environment: dict[str, str], cwd: Path, *arguments: str, stdin: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "app", "operators", *arguments],
-        cwd=cwd,
-        env=environment,
-        input=stdin,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
+    return of_the_project().run(
+        "-m", "app", "operators", *arguments, cwd=cwd, environment=environment, stdin=stdin
     )
 
 

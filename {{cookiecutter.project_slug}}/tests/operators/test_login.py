@@ -7,8 +7,6 @@ from typing import Any
 
 import httpx
 import pytest
-from asyncpg import Connection
-from asyncpg.prepared_stmt import PreparedStatement
 from fastapi import FastAPI
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
@@ -20,6 +18,7 @@ from app.operators.models import OperatorState
 from app.operators.service import operator_accounts_from
 from app.operators.tokens import OperatorTokenCodec
 from tests.conftest import MakeOperator, TestOperator, TestTenant
+from tests.work import counted_work
 
 LOGIN = "/v1/operators/login"
 ME = "/v1/operators/me"
@@ -73,38 +72,19 @@ async def refused_logins(
 
 
 async def test_every_wrong_credential_gets_the_same_answer_after_the_same_work(
-    client: httpx.AsyncClient, refused_logins: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+    client: httpx.AsyncClient, refused_logins: list[tuple[str, str]]
 ) -> None:
     """Counted, not timed: one bcrypt and as many round trips each, so that the clock tells nothing."""
-    work: list[str] = []
-    original, execute, fetch = PasswordHasher._verify, Connection.execute, PreparedStatement.fetch
-
-    def counting_verify(self: PasswordHasher, password: str, stored: str | None) -> Any:
-        work.append("bcrypt")
-        return original(self, password, stored)
-
-    async def counting_execute(self: Any, query: str, *args: Any, **kwargs: Any) -> Any:
-        work.append(query.split(";", maxsplit=1)[0])
-        return await execute(self, query, *args, **kwargs)
-
-    async def counting_fetch(self: Any, *args: Any, **kwargs: Any) -> Any:
-        work.append(self.get_query().split()[0])
-        return await fetch(self, *args, **kwargs)
-
-    monkeypatch.setattr(PasswordHasher, "_verify", counting_verify)
-    monkeypatch.setattr(Connection, "execute", counting_execute)
-    monkeypatch.setattr(PreparedStatement, "fetch", counting_fetch)
     documents, works = [], []
     for email, password in refused_logins:
-        work.clear()
-        answer = await client.post(LOGIN, json={"email": email, "password": password})
+        with counted_work() as work:
+            answer = await client.post(LOGIN, json={"email": email, "password": password})
         assert answer.status_code == 401
         documents.append({name: value for name, value in answer.json().items() if name != "correlation_id"})
-        works.append(list(work))
-    monkeypatch.undo()
+        works.append(work)
     assert all(document == documents[0] for document in documents)
     assert documents[0]["type"] == "urn:problem-type:invalid-credentials"
-    assert works[0].count("bcrypt") == 1
+    assert works[0].trips.count("bcrypt") == 1
     assert all(each == works[0] for each in works)
 
 
@@ -215,23 +195,13 @@ async def test_one_who_is_disabled_while_the_password_is_checked_does_not_get_in
     assert (await client.post(LOGIN, json=body)).status_code == 401
 
 
-async def test_each_request_asks_the_database_once(
-    operator: TestOperator, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_each_request_asks_the_database_once(operator: TestOperator) -> None:
     await operator.client.get(ME)
-    asked: list[str] = []
-    fetch = PreparedStatement.fetch
-
-    async def counting(self: Any, *args: Any, **kwargs: Any) -> Any:
-        asked.append(self.get_query())
-        return await fetch(self, *args, **kwargs)
-
-    monkeypatch.setattr(PreparedStatement, "fetch", counting)
-    answers = await asyncio.gather(*(operator.client.get("/v1/resources") for _ in range(5)))
-    monkeypatch.undo()
+    with counted_work() as work:
+        answers = await asyncio.gather(*(operator.client.get("/v1/resources") for _ in range(5)))
     assert {answer.status_code for answer in answers} == {403}
-    assert len(asked) == 5
-    assert all("platform.operators" in query for query in asked)
+    assert len(work.queries) == 5
+    assert all("platform.operators" in query for query in work.queries)
 
 
 async def test_an_expired_token_says_to_log_in_again(app: FastAPI, operator: TestOperator) -> None:

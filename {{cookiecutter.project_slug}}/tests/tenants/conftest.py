@@ -95,7 +95,7 @@ async def clusters(placed_app: FastAPI, placed_settings: Settings) -> AsyncItera
         "migration_database_url": placed_settings.owner_urls[SECOND],
     }
     environment = command_environment(placed_settings) | {"APP_PLACEMENTS": json.dumps({SECOND: urls})}
-    async with tenant_maker(placed_app, placed_settings) as make:
+    async with tenant_maker(placed_app) as make:
         yield Clusters(placed_app, placed_settings, environment, make)
     # Other tests know nothing of the second cluster, and look at every tenant there is.
     engine = owner_engine(placed_settings.owner_urls[DEFAULT_PLACEMENT])

@@ -18,7 +18,7 @@ from app.core.settings import Settings
 from app.main import create_app
 from app.tenants.bootstrap import admin_passwords_from, lifecycle_from
 from app.tenants.errors import TenantMoving
-from tests.cli.test_cli import run as run_command
+from tests.commands import run_command
 from tests.conftest import TestOperator, TestTenant, client_of, command_environment
 from tests.tenants.conftest import SECOND, Clusters, trail_of
 

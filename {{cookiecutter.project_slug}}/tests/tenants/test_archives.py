@@ -39,12 +39,11 @@ from app.tenants.errors import (
 )
 from app.tenants.manifest import Manifest
 from app.tenants.models import Isolation
-from tests.cli.test_cli import run as run_command
+from tests.commands import ROOT, Command, of_the_project, run_command, run_killed
 from tests.conftest import TestTenant, client_of, command_environment
 from tests.tenants.conftest import SECOND, Clusters, contents, fill, grants, traces_on, trail_of
 from tests.tenants.test_onboarding import registry_row
 
-ROOT = Path(__file__).resolve().parents[2]
 STEPS = ("rows", "upgrade", "activate")
 KILLED = """
 import asyncio, os, signal, sys
@@ -340,23 +339,20 @@ async def test_what_a_killed_export_left_is_deleted_by_the_next_one_to_the_same_
         "with written(Path(sys.argv[1]), 0.0): print('begun', flush=True); signal.pause()"
     )
 
-    async def begun() -> asyncio.subprocess.Process:
-        command = (sys.executable, "-c", script, str(target))
-        process = await asyncio.create_subprocess_exec(
-            *command, cwd=ROOT, env=command_environment(settings), stdout=asyncio.subprocess.PIPE
+    def begun() -> Command:
+        command = of_the_project().start(
+            "-c", script, str(target), cwd=ROOT, environment=command_environment(settings)
         )
-        assert process.stdout is not None
-        assert await process.stdout.readline() == b"begun\n"
-        return process
+        command.until_it_says("begun")
+        return command
 
     others = [f".other.tar.1.{'0' * 8}", f".k.tar.1.{'0' * 7}", f"k.tar.1.{'0' * 8}"]
     for name in others:
         (tmp_path / name).touch()
     (tmp_path / f".k.tar.2.{'0' * 8}").symlink_to(others[0])
-    killed, living = await begun(), await begun()
-    try:
-        killed.kill()
-        await killed.wait()
+    with begun() as killed, begun() as living:
+        killed.send_signal(signal.SIGKILL)
+        killed.wait()
         left, written = (
             tmp_path / name
             for one in (killed, living)
@@ -368,9 +364,6 @@ async def test_what_a_killed_export_left_is_deleted_by_the_next_one_to_the_same_
         assert not left.exists()
         assert written.exists()
         assert verify(target).manifest.tenant.id == tenant.id
-    finally:
-        living.kill()
-        await living.wait()
     assert all((tmp_path / name).exists() for name in others)
 
 
@@ -726,12 +719,7 @@ async def test_a_tenant_that_is_here_is_not_made_again_on_another_cluster(
 
 
 async def killed_at(environment: dict[str, str], step: str, moment: str, *arguments: str) -> None:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", KILLED, step, moment, *arguments,
-        env=environment, cwd=ROOT, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    _, complaint = await process.communicate()
-    assert process.returncode == -signal.SIGKILL, complaint.decode()
+    await run_killed(KILLED, step, moment, *arguments, environment=environment)
 
 
 @pytest.mark.parametrize("step", STEPS)

@@ -57,7 +57,7 @@ async def battlefield(
     app: FastAPI, settings: Settings, database_urls: DatabaseURLs
 ) -> AsyncIterator[Battlefield]:
     async with AsyncExitStack() as stack:
-        make_tenant = await stack.enter_async_context(tenant_maker(app, settings))
+        make_tenant = await stack.enter_async_context(tenant_maker(app))
         victim, pooled, dedicated = [(await make_tenant()).schema for _ in range(3)]
         own_schema, own_url = await stack.enter_async_context(own_database(settings, database_urls))
         owner = owner_engine(database_urls.owner)

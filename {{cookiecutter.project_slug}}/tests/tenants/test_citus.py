@@ -88,9 +88,9 @@ async def service(citus_settings: Settings) -> AsyncIterator[FastAPI]:
 
 
 @pytest.fixture
-async def make(service: FastAPI, citus_settings: Settings) -> AsyncIterator[MakeTenant]:
+async def make(service: FastAPI) -> AsyncIterator[MakeTenant]:
     """Tenants on Citus, unless another placement is named."""
-    async with tenant_maker(service, citus_settings, CITUS_PLACEMENT) as make:
+    async with tenant_maker(service, CITUS_PLACEMENT) as make:
         yield make
 
 

@@ -76,7 +76,7 @@ async def serving(settings: Settings, tenants: int, **changes: Any) -> AsyncIter
     application = create_app(changed)
     async with (
         application.router.lifespan_context(application),
-        tenant_maker(application, changed) as make,
+        tenant_maker(application) as make,
         lifecycle_from(changed) as (lifecycle, _),
     ):
         made = [await make() for _ in range(tenants)]

@@ -1,8 +1,7 @@
 """The isolation proof finds no leak in the service, finds one in its control, and says which it found."""
 
 import json
-import subprocess
-import sys
+import signal
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,7 +16,7 @@ from app.tenants.errors import IsolationProofRunning
 from app.tenants.isolation_proof import Report, Verdict, prove_isolation
 from app.tenants.isolation_twins import temporary_twins
 from app.tenants.isolation_workload import SHARES
-from tests.cli.test_cli import ROOT, run
+from tests.commands import run_command, run_interpreter, start_command
 from tests.conftest import DatabaseURLs, command_environment
 from tests.pgbouncer import find_pgbouncer, pgbouncer
 
@@ -103,22 +102,21 @@ async def test_what_a_killed_proof_left_is_removed_by_the_next(
     settings: Settings,
     tmp_path: Path,
 ) -> None:
-    command = [sys.executable, "-m", "app", "tenants", "prove-isolation", "--requests", "100000"]
-    given = {**command_environment(settings), "PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(command, cwd=tmp_path, env=given, stderr=subprocess.DEVNULL) as killed:  # noqa: ASYNC220
+    command = ("tenants", "prove-isolation", "--requests", "100000")
+    with start_command(*command, cwd=tmp_path, **command_environment(settings)) as killed:
         deadline = time.monotonic() + 60
         while await temporary_schemas(database_urls) < 4 and time.monotonic() < deadline:
             time.sleep(0.05)  # noqa: ASYNC251  # nothing else runs here
-        killed.kill()
+        killed.send_signal(signal.SIGKILL)
     assert await temporary_schemas(database_urls) == 4
     # The server takes a moment to notice that the holder of the lock is gone.
     deadline = time.monotonic() + 30
-    finished = run(
+    finished = run_command(
         "tenants", "prove-isolation", "--requests", "100", cwd=tmp_path, **command_environment(settings)
     )
     while finished.returncode != 0 and "Another isolation proof" in finished.stderr:
         assert time.monotonic() < deadline
-        finished = run(
+        finished = run_command(
             "tenants", "prove-isolation", "--requests", "100", cwd=tmp_path, **command_environment(settings)
         )
     assert finished.returncode == 0, finished.stderr
@@ -132,7 +130,7 @@ def test_an_inconclusive_proof_is_a_failure(
     tmp_path: Path,
 ) -> None:
     """Too few requests for a generic plan; the command says so and does not call it a proof."""
-    finished = run(
+    finished = run_command(
         "tenants",
         "prove-isolation",
         "--requests",
@@ -148,7 +146,7 @@ def test_an_inconclusive_proof_is_a_failure(
 
 def test_the_proof_needs_nothing_but_the_development_packages(tmp_path: Path) -> None:
     arguments = ("tenants", "prove-isolation", "--throwaway", "--requests", "100", "--json")
-    finished = run(*arguments, cwd=tmp_path)
+    finished = run_interpreter(*arguments, cwd=tmp_path)
     assert finished.returncode == 0, finished.stderr
     assert json.loads(finished.stdout)["verdict"] == "no leak"
     assert list(tmp_path.iterdir()) == []
@@ -156,6 +154,6 @@ def test_the_proof_needs_nothing_but_the_development_packages(tmp_path: Path) ->
 
 def test_pool_sizes_that_make_no_sense_are_refused() -> None:
     for pools in ("0", "1,x"):
-        finished = run("tenants", "prove-isolation", "--throwaway", "--pools", pools)
+        finished = run_command("tenants", "prove-isolation", "--throwaway", "--pools", pools)
         assert finished.returncode == 2
         assert "separated by commas" in finished.stderr

@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-import sys
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -30,7 +29,7 @@ from app.tenants.errors import (
 )
 from app.tenants.models import Isolation
 from app.tenants.move import MoveReport
-from tests.cli.test_cli import run as run_command
+from tests.commands import run_command, run_killed, start_command
 from tests.conftest import TestTenant
 from tests.tenants.conftest import SECOND, Clusters, contents, fill, grants, traces_on, trail_of
 from tests.tenants.test_onboarding import registry_row
@@ -254,12 +253,7 @@ async def test_a_dedicated_tenant_moves_between_two_databases_of_one_cluster(
 
 
 async def killed_at(clusters: Clusters, tenant: TestTenant, target: str, step: str, moment: str) -> None:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", KILLED, step, moment, str(tenant.id), target,
-        env=clusters.environment, cwd=ROOT, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    _, complaint = await process.communicate()
-    assert process.returncode == -signal.SIGKILL, complaint.decode()
+    await run_killed(KILLED, step, moment, str(tenant.id), target, environment=clusters.environment)
 
 
 async def filled(clusters: Clusters, placement: str) -> tuple[TestTenant, dict[str, tuple[int, str]]]:
@@ -384,15 +378,13 @@ async def test_ctrl_c_before_the_switch_ends_the_pause(clusters: Clusters) -> No
     ref = await clusters.app.state.registry.read(tenant.id)
     async with clusters.app.state.databases.tenant(ref) as session:
         await session.execute(text("INSERT INTO resources (id, name) VALUES (gen_random_uuid(), 'open')"))
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "app", "tenants", "move", tenant.credentials.tenant, "--to", SECOND,
-            env=clusters.environment, cwd=ROOT, stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-        assert await is_moving(clusters, tenant)
-        await asyncio.sleep(0.5)
-        process.send_signal(signal.SIGINT)
-        _, said = await process.communicate()
-        assert process.returncode not in {0, -signal.SIGINT}, said.decode()
+        arguments = ("tenants", "move", tenant.credentials.tenant, "--to", SECOND)
+        with start_command(*arguments, **clusters.environment) as command:
+            assert await is_moving(clusters, tenant)
+            await asyncio.sleep(0.5)
+            command.send_signal(signal.SIGINT)
+            ended = await asyncio.to_thread(command.wait)
+        assert ended.returncode not in {0, -signal.SIGINT}, ended.stderr
     assert (await tenant.client.post("/v1/resources", json={"name": "new"})).status_code == 201
     assert ("resources", "UPDATE") in await grants(clusters.owner(DEFAULT_PLACEMENT), tenant.schema)
     await move(clusters.settings, tenant, SECOND)

@@ -3,8 +3,6 @@
 import asyncio
 import json
 import secrets
-import signal
-import sys
 import uuid
 from pathlib import Path
 from typing import Any
@@ -29,7 +27,7 @@ from app.tenants.errors import (
     TenantNotFound,
 )
 from app.tenants.onboarding import slugify
-from tests.cli.test_cli import run as run_command
+from tests.commands import run_command, run_killed
 from tests.conftest import DatabaseURLs, TestOperator, command_environment
 from tests.tenants.conftest import trail_of
 
@@ -96,20 +94,7 @@ async def killed_at(
     """
     slug = f"t-{uuid.uuid4().hex[:12]}"
     new = NewTenant("Killed", slug, f"ada@{slug}.test", requests_per_minute=7)
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-c",
-        KILLED,
-        step,
-        moment,
-        slug,
-        how,
-        env=command_environment(settings),
-        cwd=ROOT,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    _, complaint = await process.communicate()
-    assert process.returncode == -signal.SIGKILL, complaint.decode()
+    await run_killed(KILLED, step, moment, slug, how, environment=command_environment(settings))
     row = await registry_row(settings, slug)
     assert row.state == "provisioning"
     return new, row.id
@@ -169,13 +154,9 @@ async def test_the_first_admin_may_have_a_password_that_was_given(
     assert "abcdefgh" not in errors
 
 
-async def bootstrap(environment: dict[str, str]) -> tuple[int | None, str, str]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "app", "tenants", "bootstrap",
-        cwd=ROOT, env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    output, errors = await process.communicate()
-    return process.returncode, output.decode(), errors.decode()
+async def bootstrap(environment: dict[str, str]) -> tuple[int, str, str]:
+    done = await asyncio.to_thread(run_command, "tenants", "bootstrap", **environment)
+    return done.returncode, done.stdout, done.stderr
 
 
 async def test_a_slug_is_taken_once_even_by_concurrent_creations(settings: Settings) -> None:

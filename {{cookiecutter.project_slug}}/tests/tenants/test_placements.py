@@ -1,8 +1,5 @@
 """Tenants on two PostgreSQL clusters: made, reached, kept apart, changed and purged on either."""
 
-import asyncio
-import signal
-import sys
 import uuid
 from pathlib import Path
 
@@ -19,6 +16,7 @@ from app.tenants.bootstrap import lifecycle_from, onboarding_from
 from app.tenants.creation import NewTenant
 from app.tenants.errors import InvalidTenant, TenantStateConflict
 from app.tenants.models import Isolation
+from tests.commands import run_killed
 from tests.conftest import TestTenant, client_of
 from tests.tenants.conftest import SECOND, Clusters, grants, traces_on
 from tests.tenants.test_onboarding import KILLED, registry_row
@@ -42,12 +40,7 @@ async def far(clusters: Clusters) -> TestTenant:
 async def killed_at(clusters: Clusters, step: str) -> tuple[NewTenant, uuid.UUID]:
     """A tenant of the second cluster whose maker was ended by SIGKILL after a step, before its record."""
     slug = f"t-{uuid.uuid4().hex[:12]}"
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", KILLED_ELSEWHERE, step, "after", slug, "made up",
-        env=clusters.environment, cwd=ROOT, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    _, complaint = await process.communicate()
-    assert process.returncode == -signal.SIGKILL, complaint.decode()
+    await run_killed(KILLED_ELSEWHERE, step, "after", slug, "made up", environment=clusters.environment)
     row = await registry_row(clusters.settings, slug)
     assert (row.state, row.placement) == ("provisioning", SECOND)
     return NewTenant("Killed", slug, f"ada@{slug}.test", placement=SECOND), row.id

@@ -12,6 +12,7 @@ from app.core.ids import new_id
 from app.usage.events import UsageEvent
 from app.usage.recorder import UsageRecorder
 from app.usage.service import write_events
+from tests.work import counted_work
 
 
 def event(tenant_id: uuid.UUID | None = None, **changes: object) -> UsageEvent:
@@ -88,6 +89,26 @@ async def test_events_wait_while_the_store_is_away_and_none_is_lost_or_doubled()
     store.is_away = False
     await asyncio.gather(recorder.flush(), recorder.flush())
     assert store.written == events
+
+
+async def test_what_it_writes_meanwhile_is_no_work_of_a_request(database: Database) -> None:
+    """The tests that count round trips rely on it."""
+    written = asyncio.Event()
+
+    async def write(events: Sequence[UsageEvent]) -> None:
+        await write_events(database, events)
+        written.set()
+
+    recorder = UsageRecorder(write, flush_seconds=0.001)
+    recorder.start()
+    with counted_work() as work:
+        recorder.record(event())
+        async with asyncio.timeout(5):
+            await written.wait()
+        assert work.trips == []
+        await asyncio.create_task(write_events(database, [event()]))
+        assert work.trips == ["BEGIN", "INSERT", "COMMIT"], "and what is its own is"
+    await recorder.stop()
 
 
 async def test_a_full_buffer_drops_the_newest_and_counts_them() -> None:
