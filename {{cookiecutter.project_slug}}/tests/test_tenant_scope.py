@@ -57,6 +57,8 @@ ALLOWED: dict[Check, dict[str, str]] = {
     },
     pools: {
         "cli/connections.py": "a command is a process of its own",
+        "doctor/databases.py": "tries each login as the service would use it",
+        "doctor/revisions.py": "asks the registry as the login that serves",
         "main.py": "makes the pools of the service",
         "tenants/isolation_routing.py": "the isolation proof measures a pool of its own",
     },
@@ -64,6 +66,8 @@ ALLOWED: dict[Check, dict[str, str]] = {
         "cli/lookup.py": "finds a tenant by its slug",
         "cli/operators.py": "verifies the trail of operators",
         "cli/tenants.py": "shows the registry to whoever runs the service",
+        "doctor/databases.py": "asks the server who it takes the login for",
+        "doctor/revisions.py": "counts the tenants that are behind",
         "health/router.py": "asks whether the registry answers",
         "limits/service.py": "reads the limits of one tenant, which it names",
         "operators/dependencies.py": "gives operators, and nobody else, their session",
