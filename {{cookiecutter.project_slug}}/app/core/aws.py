@@ -11,6 +11,7 @@ import boto3
 from botocore import exceptions
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
 CONNECT_SECONDS: Final = 3.0
 READ_SECONDS: Final = 30.0
@@ -36,6 +37,7 @@ PERMISSIONS: Final = {"s3:HeadBucket": "s3:ListBucket", "s3:ListBuckets": "s3:Li
 PREFIXES: Final = {"monitoring": "cloudwatch"}
 LOG_IN: Final = "log in (`aws sso login`, `aws configure`) or set AWS_PROFILE"
 SHORTEST_ECHO: Final = 8
+LONGEST_MESSAGE: Final = 300
 
 
 class AwsError(Exception):
@@ -77,7 +79,7 @@ class Aws:
             return getattr(client, operation)(**parameters)
         except ClientError as error:
             raise refused(error, self._client(service), parameters) from None
-        except BotoCoreError as error:
+        except (BotoCoreError, ResponseParserError) as error:
             raise fault_of(error, f"{service} {operation}") from None
 
     def pages(self, service: str, operation: str, key: str, **parameters: Any) -> list[Any]:
@@ -87,7 +89,7 @@ class Aws:
             return [item for page in paginator.paginate(**parameters) for item in page.get(key, [])]
         except ClientError as error:
             raise refused(error, self._client(service), parameters) from None
-        except BotoCoreError as error:
+        except (BotoCoreError, ResponseParserError) as error:
             raise fault_of(error, f"{service} {operation}") from None
 
     @property
@@ -132,11 +134,13 @@ def refused(error: ClientError, client: Any, parameters: Mapping[str, Any]) -> A
     return AwsError(f"{error.operation_name} failed: {code}" + (f": {said}" if said else ""), code)
 
 
-def fault_of(error: BotoCoreError, operation: str) -> AwsError:
+def fault_of(error: BotoCoreError | ResponseParserError, operation: str) -> AwsError:
     """A BotoCoreError, as ours. Their texts repeat addresses and arguments, so only their kind is kept."""
     kind = type(error).__name__
-    if isinstance(error, exceptions.ConnectionError | exceptions.HTTPClientError):
-        return AwsAway(f"AWS did not answer ({operation}, {kind}): is there a network, or a proxy?", kind)
+    # What cannot be parsed did not come from AWS.
+    away = (exceptions.ConnectionError, exceptions.HTTPClientError, ResponseParserError)
+    if isinstance(error, away):
+        return AwsAway(f"AWS did not answer ({operation}, {kind}): is there a network, and is no proxy between?", kind)
     nobody = (
         exceptions.ConfigNotFound,
         exceptions.ConfigParseError,
@@ -154,7 +158,9 @@ def fault_of(error: BotoCoreError, operation: str) -> AwsError:
 
 def without_values(message: str, parameters: Mapping[str, Any]) -> str:
     """What AWS said, in one line. Services quote values they refuse, and these may be secret."""
-    said = " ".join(message.split())
+    said = " ".join(message.split())[:LONGEST_MESSAGE]
+    if said.startswith("<"):
+        return "(a page in HTML)"
     for value in texts(parameters):
         pieces = range(max(1, len(value) - SHORTEST_ECHO + 1))
         if len(value) >= SHORTEST_ECHO and any(value[at : at + SHORTEST_ECHO] in said for at in pieces):

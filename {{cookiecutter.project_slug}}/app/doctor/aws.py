@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from app.core.aws import LOG_IN, Aws, AwsAway, AwsCredentialsError, AwsDenied, AwsError
+from app.core.aws import Aws, AwsDenied, AwsError
 from app.doctor.needs import ENVIRONMENTS, NAT_GATEWAYS, QUOTAS, Place, Quota, nat_by_zone
 from app.doctor.report import Finding, Report, fail, ok, skip, warn
 from app.doctor.taken import look_at_account_names, look_at_names
@@ -59,14 +59,8 @@ def look(common: dict[str, Any], places: Sequence[Place]) -> Iterator[Finding]:
     region = common["region"]
     try:
         caller = identify(Aws(region, attempts=FEW_ATTEMPTS))
-    except AwsCredentialsError as error:
-        yield fail("identity", str(error), f"{LOG_IN}; nothing else could be looked at")
-        return
-    except AwsAway as error:
-        yield fail("identity", str(error), "nothing else could be looked at")
-        return
     except AwsError as error:
-        yield fail("identity", str(error), f"{LOG_IN}; nothing else could be looked at")
+        yield fail("identity", str(error), "then run this again; nothing else was looked at")
         return
     aws = Aws(region)
     yield describe_caller(caller)
