@@ -3,6 +3,7 @@
 boto3 is with the development requirements, so nothing that serves requests may import this.
 """
 
+import os
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any, Final
@@ -95,7 +96,8 @@ class Aws:
     @property
     def configured_region(self) -> str | None:
         """The region that the environment or the profile names, for commands that are told none."""
-        return self._session.region_name  # type: ignore[no-any-return]  # boto3 ships no types
+        # boto3 does not know the first of the two names, which the AWS CLI and Terraform prefer.
+        return os.environ.get("AWS_REGION") or self._session.region_name
 
     def main_region(self) -> str:
         """The one that can be asked before others are enabled."""
@@ -122,7 +124,8 @@ class Aws:
 
 def refused(error: ClientError, client: Any, parameters: Mapping[str, Any]) -> AwsError:
     """A ClientError, as ours."""
-    code = str(error.response.get("Error", {}).get("Code", "unknown"))
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", "unknown")
+    code = str(error.response.get("Error", {}).get("Code") or status)
     message = str(error.response.get("Error", {}).get("Message", ""))
     if code in DENIED:
         prefix = client.meta.service_model.signing_name

@@ -26,7 +26,9 @@ def cache_user() -> None:
     """The user of the cache, before the stack platform; its password is kept beside it."""
     name = f"{common.value_of('slug')}-{common.environment()}"
     secret, user = f"{name}/cache-user", f"{name}-app"
-    if known("elasticache", "describe_users", "UserNotFound", UserId=user):
+    if there := known("elasticache", "describe_users", "UserNotFound", UserId=user):
+        if there["Users"][0]["Status"] == "deleting":
+            refuse(f"{user} is being deleted: run this again when it is gone")
         say(f"{user} exists already; nothing was changed")
         return
     password = secrets.token_urlsafe(36)
