@@ -32,10 +32,10 @@ def apply() -> None:
             raise NoSuchResource
         return described(service_code, quota_code)
 
-    Response.get_aws_default_service_quota = by_default
+    setattr(Response, get_aws_default_service_quota.__name__, get_aws_default_service_quota)
 
 
-def by_default(response: Any) -> str:
+def get_aws_default_service_quota(response: Any) -> str:
     asked = json.loads(response.body)
     service, code = asked["ServiceCode"], asked["QuotaCode"]
     if (service, code) in DEFAULTS:

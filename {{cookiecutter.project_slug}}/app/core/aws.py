@@ -143,7 +143,9 @@ def fault_of(error: BotoCoreError | ResponseParserError, operation: str) -> AwsE
     # What cannot be parsed did not come from AWS.
     away = (exceptions.ConnectionError, exceptions.HTTPClientError, ResponseParserError)
     if isinstance(error, away):
-        return AwsAway(f"AWS did not answer ({operation}, {kind}): is there a network, and is no proxy between?", kind)
+        return AwsAway(
+            f"AWS did not answer ({operation}, {kind}): is there a network, and is no proxy between?", kind
+        )
     nobody = (
         exceptions.ConfigNotFound,
         exceptions.ConfigParseError,

@@ -42,7 +42,7 @@ async def look_at_redis(settings: Settings) -> list[Finding]:
 
 
 def where(url: str) -> str:
-    """The URL without user and password. Raises ValueError where part of these would be taken for the host."""
+    """Without user and password. Raises ValueError where a part of these would be taken for the host."""
     parsed = urlsplit(url)
     if "@" in f"{parsed.path}{parsed.query}{parsed.fragment}":
         raise ValueError
