@@ -4,8 +4,8 @@ What the commands read of Terraform are its outputs, which a test writes; what t
 """
 
 import json
-import os
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -129,8 +129,87 @@ def role(name: str) -> str:
     return f"arn:aws:iam::{ACCOUNT}:role/acme-{name}"
 
 
-def without_ours() -> dict[str, str]:
-    """The environment in which the project's packages are installed."""
-    return {
-        name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))
-    }
+def assert_nothing_secret(finished: subprocess.CompletedProcess[str], values: dict[str, str]) -> None:
+    """No value, and no line of one, is in what a command said."""
+    said = finished.stdout + (finished.stderr or "")
+    for name, value in values.items():
+        pieces = [value, *value.replace("\\n", "\n").splitlines()]
+        assert [piece for piece in pieces if len(piece) >= 8 and piece in said] == [], name
+
+
+# What the image does with the secrets at its start, in an environment where nothing weak may boot.
+BOOT = """\
+from app.auth.key_ring import KeyRing
+from app.core.settings import load_settings
+print(KeyRing.from_settings(load_settings()).signing_key.kid)
+"""
+
+
+def boot_variables(secrets: dict[str, str], root: Path) -> dict[str, str]:
+    names = ("database_url", "jwt_keys", "migration_database_url", "redis_url", "secret_key")
+    given = {f"APP_{name.upper()}": secrets[name] for name in names}
+    return given | {"APP_ENVIRONMENT": "production", "PYTHONPATH": str(root)}
+
+
+@dataclass
+class Commands:
+    """The commands of a deployment, on what Terraform really applied to an environment."""
+
+    root: Path
+    python: Path
+    emulator: AwsEmulator
+    terraform: Mapping[str, str]
+    slug: str
+    environment: str = "dev"
+
+    def run(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Raises AssertionError where it fails."""
+        finished = subprocess.run(
+            [str(self.python), *arguments], cwd=self.root,
+            env={
+                **self.emulator.environment(), **self.terraform, "ENV": self.environment,
+                "PYTHONDONTWRITEBYTECODE": "1", **variables,
+            },
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert finished.returncode == 0, f"{arguments}\n{finished.stdout}{finished.stderr}"
+        return finished
+
+    def find_the_account_ready(self) -> None:
+        asked = ("--aws", "--json", "--environment", self.environment)
+        told = json.loads(self.run("-m", "app", "doctor", *asked).stdout)["checks"]
+        assert [finding for finding in told if finding["outcome"] != "ok"] == []
+
+    def make_cache_user(self) -> None:
+        self.run("-m", "tools.deploy.secret_values", "cache-user")
+
+    def fill_secrets(self) -> None:
+        """Every one has a value with which the service boots; again, only RDS's login is written."""
+        first = self.run("-m", "tools.deploy.secret_values", "fill")
+        values = self.secret_values()
+        names = secret_names(self.root)
+        self.run("-c", BOOT, **boot_variables({name: values[name] for name in names}, self.root))
+        again = self.run("-m", "tools.deploy.secret_values", "fill")
+        assert again.stderr.count(" kept") == len(names) - 1
+        assert self.secret_values() == values
+        for finished in (first, again):
+            assert_nothing_secret(finished, values)
+
+    def secret_values(self) -> dict[str, str]:
+        """Raises ClientError for a secret without a value."""
+        secrets = boto3.client("secretsmanager", **self.emulator.client_arguments())
+        prefix = f"{self.slug}-{self.environment}/"
+        names = [
+            one["Name"] for one in secrets.list_secrets()["SecretList"] if one["Name"].startswith(prefix)
+        ]
+        return {
+            name.removeprefix(prefix): str(secrets.get_secret_value(SecretId=name)["SecretString"])
+            for name in names
+        }
+
+    def run_task(self, task: str) -> str:
+        """What it said."""
+        return self.run("-m", "tools.deploy.tasks", TASK=task).stdout
+
+    def github_variables(self) -> str:
+        return self.run("-m", "tools.deploy.github", ENV="").stdout

@@ -13,32 +13,17 @@ import boto3
 import pytest
 
 from tests.aws_emulator.launcher import ACCOUNT, AwsEmulator
-from tests.conftest import PROJECT_FOLDER, TEMPLATE, run_cookiecutter
-from tests.terraform.deployed import DOMAIN, TERRAFORM, Deployed, role, secret_names, without_ours
-
-# What the image does with the secrets at its start, in an environment where nothing weak may boot.
-BOOT = """\
-from app.auth.key_ring import KeyRing
-from app.core.settings import load_settings
-settings = load_settings()
-assert settings.database_url.get_secret_value().endswith("@db.internal:5432/app?sslmode=require")
-assert settings.redis_url.get_secret_value().endswith("@cache.internal:6379/0")
-assert settings.redis_url.get_secret_value().startswith("rediss://app:")
-print(KeyRing.from_settings(settings).signing_key.kid)
-"""
-
-
-@pytest.fixture(scope="session")
-def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Python with the packages of a generated project, installed as `make init` does it."""
-    folder = tmp_path_factory.mktemp("project") / "venv"
-    installed = subprocess.run(
-        ["sh", "tools/install.sh", str(folder)],
-        cwd=TEMPLATE / PROJECT_FOLDER, env=without_ours(),
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
-    )  # fmt: skip
-    assert installed.returncode == 0, installed.stdout
-    return folder / "bin" / "python"
+from tests.conftest import run_cookiecutter
+from tests.terraform.deployed import (
+    BOOT,
+    DOMAIN,
+    TERRAFORM,
+    Deployed,
+    assert_nothing_secret,
+    boot_variables,
+    role,
+    secret_names,
+)
 
 
 @pytest.fixture(scope="module")
@@ -57,11 +42,11 @@ def baked(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def deployed(baked: Path, python: Path, emulator: AwsEmulator, tmp_path: Path) -> Iterator[Deployed]:
+def deployed(baked: Path, project_python: Path, emulator: AwsEmulator, tmp_path: Path) -> Iterator[Deployed]:
     """In an account with nothing in it."""
     tools = tmp_path / "tools"
     tools.mkdir()
-    made = Deployed(Path(shutil.copytree(baked, tmp_path / "acme")), python, emulator, tools)
+    made = Deployed(Path(shutil.copytree(baked, tmp_path / "acme")), project_python, emulator, tools)
     made.tool("terraform", TERRAFORM)
     yield made
     emulator.reset()
@@ -74,13 +59,6 @@ def refused(finished: subprocess.CompletedProcess[str]) -> str:
     assert finished.stdout == ""
     assert len(lines) == 1, finished.stderr
     return lines[0].removeprefix("error: ")
-
-
-def assert_nothing_secret(finished: subprocess.CompletedProcess[str], values: dict[str, str]) -> None:
-    said = finished.stdout + finished.stderr
-    for name, value in values.items():
-        pieces = [value, *value.replace("\\n", "\n").splitlines()]
-        assert [piece for piece in pieces if len(piece) >= 8 and piece in said] == [], name
 
 
 # The cache's user
@@ -134,16 +112,12 @@ def test_every_secret_is_filled_and_what_the_service_boots_with(deployed: Deploy
     values = deployed.secret_values()
     named = {name: values[f"acme-dev/{name}"] for name in secret_names(deployed.root)}
     assert_nothing_secret(filled, values)
-    variables = {
-        f"APP_{name.upper()}": named[name]
-        for name in ("database_url", "jwt_keys", "migration_database_url", "redis_url", "secret_key")
-    }
-    booted = deployed.run(
-        str(deployed.python), "-c", BOOT, APP_ENVIRONMENT="production", PYTHONPATH=str(deployed.root),
-        **variables,
-    )  # fmt: skip
+    booted = deployed.run(str(deployed.python), "-c", BOOT, **boot_variables(named, deployed.root))
     assert booted.returncode == 0, booted.stderr
     assert len(booted.stdout.strip()) == 43
+    assert "@db.internal:5432/app?sslmode=require" in named["database_url"]
+    assert named["redis_url"].startswith("rediss://app:")
+    assert named["redis_url"].endswith("@cache.internal:6379/0")
     assert named["superuser_database_url"].endswith("@db.internal:5432/postgres?sslmode=require")
 
 

@@ -14,6 +14,7 @@ import pytest
 from scripts.terraform import Terraform
 from tests.aws_emulator.launcher import ACCOUNT, AwsEmulator
 from tests.conftest import Bake
+from tests.terraform.deployed import Commands
 from tests.terraform.invariants import ALWAYS, unprotected
 from tests.terraform.roots import PROVIDER_SETTINGS, Root
 from tests.terraform.test_apply import changes, left
@@ -175,11 +176,15 @@ class Deployment:
         (self.folder(stack) / "terrace_override.tf").write_text("\n".join((provider, *texts)))
 
 
-def bring(emulator: AwsEmulator) -> None:
-    """What is there before Terraform: the domain's zone and the cache's user."""
+def bring_zone(emulator: AwsEmulator) -> None:
     boto3.client("route53", **emulator.client_arguments()).create_hosted_zone(
         Name=DOMAIN, CallerReference="test"
     )
+
+
+def bring(emulator: AwsEmulator) -> None:
+    """What is there before Terraform: the domain's zone and the cache's user."""
+    bring_zone(emulator)
     boto3.client("elasticache", **emulator.client_arguments()).create_user(
         UserId="acme-platform-dev-app", UserName="app", Engine="valkey", AccessString="on ~* +@all",
         AuthenticationMode={"Type": "password", "Passwords": ["kD93mfQpz1xT-kD93mfQpz1xT"]},
@@ -188,11 +193,14 @@ def bring(emulator: AwsEmulator) -> None:
 
 @pytest.mark.apply
 def test_the_complete_set_is_applied_stays_the_same_and_leaves_nothing(
-    terraform: Terraform, project: Path, tmp_path: Path
+    terraform: Terraform, project: Path, project_python: Path, tmp_path: Path
 ) -> None:
     log = Path(os.environ.get("TERRACE_EMULATOR_LOG", tmp_path / "emulator.log"))
     with AwsEmulator(log=log) as emulator:
-        bring(emulator)
+        bring_zone(emulator)
+        commands = Commands(project, project_python, emulator, terraform.variables, "acme-platform")
+        commands.find_the_account_ready()
+        commands.make_cache_user()
         # No task ever runs on the emulator, so no service is ever steady.
         sizes = project / "terraform/environments/dev.tfvars"
         sizes.write_text(
@@ -207,10 +215,12 @@ def test_the_complete_set_is_applied_stays_the_same_and_leaves_nothing(
         deployment.override("bootstrap", BACKEND)
         deployment.run("init", "bootstrap", MOVE="1")
         deployment.stays("bootstrap")
+        assert f"--env dev --body arn:aws:iam::{ACCOUNT}:role/" in commands.github_variables()
 
         deployment.override("platform", BACKEND)
         deployment.run("init", "platform")
         deployment.apply("platform")
+        commands.fill_secrets()
         deployment.stays("platform")
 
         deployment.override("service", BACKEND, REMOTE_STATE)
@@ -219,6 +229,7 @@ def test_the_complete_set_is_applied_stays_the_same_and_leaves_nothing(
         ecs = boto3.client("ecs", **emulator.client_arguments())
         assert ecs.list_services(cluster="acme-platform-dev")["serviceArns"] == []
         assert len(ecs.list_task_definitions()["taskDefinitionArns"]) == 3
+        assert commands.run_task("migrate") == "ran migrate apply\n"
         deployment.apply("service")
         deployment.stays("service")
         states = boto3.client("s3", **emulator.client_arguments())

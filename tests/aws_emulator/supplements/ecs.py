@@ -7,6 +7,7 @@ container's variable EMULATOR_EXIT_CODE is the code that it ends with.
 import time
 from typing import Any
 
+from moto.ec2.models import ec2_backends
 from moto.ecs.models import EC2ContainerServiceBackend as Backend
 from moto.ecs.responses import EC2ContainerServiceResponse as Response
 from moto.logs.models import logs_backends
@@ -44,6 +45,11 @@ def run_to_its_end(backend: Any, task: Any) -> None:
         container.exitCode = int(variables.get("EMULATOR_EXIT_CODE", "0"))
         container.last_status = "STOPPED"
         write_log(backend, task.id, given)
+    interfaces = ec2_backends[backend.account_id][backend.region_name]
+    for attachment in task.attachments:
+        for detail in attachment["details"]:
+            if detail["name"] == "networkInterfaceId":
+                interfaces.delete_network_interface(detail["value"])
     task.desired_status = task.status = "STOPPED"
     task.stopped_reason = "Essential container in task exited"
 

@@ -3,12 +3,11 @@
 import asyncio
 import base64
 import os
+import re
 import stat
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
-
-from dotenv import dotenv_values
 
 from app.auth.key_ring import KeyRing, KeyRingError
 from app.core.context import DEFAULT_PLACEMENT
@@ -27,6 +26,7 @@ from app.doctor.revisions import look_at_registry, look_at_revisions
 
 # Read by one command or by the tests, and by no process as a setting.
 OTHER_NAMES: Final = {"APP_CITUS_WORKER_URLS", "APP_SUPERUSER_DATABASE_URL"}
+ASSIGNED: Final = re.compile(r"^\s*(?:export\s+)?(\w+)\s*=", re.MULTILINE)
 OTHER_PREFIX: Final = "APP_TEST_"
 AFTER_SETTINGS: Final = ("signing keys", "database", "revisions", "redis")
 
@@ -35,7 +35,7 @@ async def examine() -> Report:
     """Look at everything that the settings name. A check that cannot be made says why; none raises."""
     try:
         settings = load_settings()
-    except SettingsError as error:
+    except (SettingsError, OSError) as error:
         return Report(
             [
                 fail("settings", faults_of(error), "correct them; .env.example describes each variable"),
@@ -85,8 +85,10 @@ def describe_settings(settings: Settings) -> Finding:
     return ok("settings", f"{settings.environment}, from {' and '.join(sources) or 'nowhere but defaults'}")
 
 
-def faults_of(error: SettingsError) -> str:
-    """The lines that name a variable, in one."""
+def faults_of(error: SettingsError | OSError) -> str:
+    """The lines that name a variable, in one; or the file that cannot be read."""
+    if isinstance(error, OSError):
+        return f"{error.filename}: {error.strerror}"
     lines = [line.strip() for line in str(error).splitlines() if line.startswith("  ")]
     return "; ".join(lines) or str(error)
 
@@ -95,7 +97,7 @@ def unknown_names() -> list[Finding]:
     """A variable with a slip in its name is ignored, and the default taken in its place."""
     names = {(name, "the environment") for name in environment_names()}
     for file in DEV_ENV_FILES:
-        names |= {(name.upper(), file) for name in (dotenv_values(file) if Path(file).is_file() else {})}
+        names |= {(name.upper(), file) for name in ASSIGNED.findall(text_of(Path(file)))}
     unknown = [
         f"{name} in {source}"
         for name, source in sorted(names)
@@ -104,6 +106,13 @@ def unknown_names() -> list[Finding]:
     if not unknown:
         return []
     return [warn("names of settings", f"nothing reads {', '.join(unknown)}", "correct or delete them")]
+
+
+def text_of(file: Path) -> str:
+    try:
+        return file.read_text(errors="replace")
+    except OSError:
+        return ""
 
 
 def environment_names() -> list[str]:
