@@ -305,6 +305,8 @@ def test_an_account_that_is_ready_is_ok_throughout(account: Deployed) -> None:
     assert told["quota: NAT gateways"] == "needed 1, available 5 in us-east-1a (5, 0 in use)"
     assert told["database class"] == "db.t4g.small (dev) with PostgreSQL 18"
     assert told["state bucket"] == f"acme-terraform-state-{ACCOUNT} is free; the stack bootstrap makes it"
+    shown = account.make("doctor", AWS="1", ENV="dev")
+    assert {line.split()[0] for line in shown.stdout.splitlines()} == {"ok"}, shown.stderr
     assert account.emulator.holdings() == before, "it changes nothing"
 
 

@@ -4,6 +4,7 @@ import json
 import socket
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -12,7 +13,9 @@ import asyncpg
 import pytest
 from sqlalchemy import make_url
 
+from app.core.redis import make_redis
 from app.core.settings import Settings
+from app.doctor.databases import clock, skew
 from tests.cli.test_cli import run
 from tests.conftest import DatabaseURLs, command_environment, provisioned
 
@@ -252,6 +255,35 @@ def test_secrets_do_not_show_in_faults(environment: dict[str, str], tmp_path: Pa
         assert (finished.returncode, finished.stderr) == (1, "")
         assert found in finished.stdout
         assert not [word for word in ("fish", "7337") if word in finished.stdout]
+
+
+async def test_redis_is_told_by_its_policy_where_the_user_may_ask(
+    environment: dict[str, str], redis_url: str, tmp_path: Path
+) -> None:
+    redis = make_redis(redis_url)
+    await redis.acl_setuser("mute", enabled=True, passwords=["+mute-7hQ2x"], commands=["+ping"])
+    await redis.config_set("maxmemory-policy", "allkeys-lru")
+    try:
+        drops = examined(environment, tmp_path)[1]["redis"]
+        mute = elsewhere(redis_url, username="mute", password="mute-7hQ2x")
+        code, found = examined(environment | {"APP_REDIS_URL": mute}, tmp_path)
+    finally:
+        await redis.config_set("maxmemory-policy", "noeviction")
+        await redis.acl_deluser("mute")
+        await redis.aclose()
+    assert (drops["outcome"], drops["todo"]) == ("warn", "set maxmemory-policy noeviction")
+    assert (code, found["redis"]["outcome"]) == (0, "ok")
+    assert "may not ask" in found["redis"]["found"]
+
+
+def test_the_way_to_the_database_is_no_skew() -> None:
+    asked = datetime(2026, 1, 1, tzinfo=UTC)
+    answered = asked + timedelta(seconds=4)
+    assert skew(asked + timedelta(seconds=3), asked, answered) == timedelta(0)
+    assert skew(asked + timedelta(seconds=7), asked, answered) == timedelta(seconds=3)
+    assert skew(asked - timedelta(seconds=3), asked, answered) == timedelta(seconds=-3)
+    outcomes = [clock("default", timedelta(seconds=number)).outcome for number in (-11, -3, 0, 2, 3, 11)]
+    assert outcomes == ["fail", "warn", "ok", "ok", "warn", "fail"]
 
 
 def test_an_environment_is_for_aws(environment: dict[str, str], tmp_path: Path) -> None:
