@@ -258,12 +258,14 @@ def test_a_task_ends_with_the_code_that_its_container_is_given(clients: Clients,
     assert (task["lastStatus"], task["containers"][0]["exitCode"]) == ("STOPPED", 3)
 
 
-def test_a_task_that_has_ended_leaves_nothing(
+def test_a_task_whose_size_is_its_own_ends_and_leaves_nothing(
     clients: Clients, aws_emulator: AwsEmulator, name: str, subnet_ids: list[str]
 ) -> None:
     clients.ecs.create_cluster(clusterName=name)
-    container = {"name": name, "image": "app", "memory": 512}
-    clients.ecs.register_task_definition(family=name, networkMode="awsvpc", containerDefinitions=[container])
+    clients.ecs.register_task_definition(
+        family=name, networkMode="awsvpc", containerDefinitions=[{"name": name, "image": "app"}],
+        requiresCompatibilities=["FARGATE"], cpu="256", memory="512",
+    )  # fmt: skip
     before = aws_emulator.holdings()
     network = {"awsvpcConfiguration": {"subnets": subnet_ids[:1], "securityGroups": []}}
     clients.ecs.run_task(

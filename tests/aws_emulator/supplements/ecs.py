@@ -4,6 +4,7 @@ No container runs: a task has ended when it is looked at, and its log says what 
 container's variable EMULATOR_EXIT_CODE is the code that it ends with.
 """
 
+import copy
 import time
 from typing import Any
 
@@ -27,6 +28,16 @@ FIELDS = {
 def apply() -> None:
     for action in ("create_service", "update_service"):
         around(Response, action)(keep)
+
+    @around(Backend, "_calculate_task_resource_requirements")
+    def weigh(original: Any, _backend: Any, definition: Any) -> Any:
+        """With Fargate the task has a size, and its containers need have none. moto's own is static."""
+        sized = copy.copy(definition)
+        sized.container_definitions = [
+            {**one, "memory": one.get("memory") or one.get("memoryReservation") or 0}
+            for one in definition.container_definitions
+        ]
+        return original(sized)
 
     @around(Backend, "run_task")
     def end(original: Any, backend: Any, *arguments: Any, **named: Any) -> Any:
