@@ -178,7 +178,7 @@ def seed_task(deployed: Deployed, exit_code: int) -> None:
         "networkConfiguration": {"awsvpcConfiguration": network},
     }
     logs = {"migrate": "/ecs/acme-dev/migrate"}
-    deployed.outputs("service", run_task={"migrate": migrate}, log_group_names=logs)
+    deployed.outputs("service", run_task={"migrate": migrate}, task_log_group_names=logs)
 
 
 def test_a_task_runs_to_its_end_and_what_it_said_is_shown(deployed: Deployed) -> None:
@@ -199,7 +199,7 @@ def test_a_task_that_there_is_not_is_one_line(deployed: Deployed) -> None:
     seed_task(deployed, 0)
     assert refused(deployed.make("task", ENV="dev", TASK="migrat")) == "TASK=migrat: migrate"
     given = {"cluster": "nowhere", "taskDefinition": "acme-dev-migrate", "launchType": "FARGATE"}
-    deployed.outputs("service", run_task={"migrate": given}, log_group_names={})
+    deployed.outputs("service", run_task={"migrate": given}, task_log_group_names={})
     said = refused(deployed.make("task", ENV="dev", TASK="migrate"))
     assert said.startswith("RunTask failed: ClusterNotFoundException")
 

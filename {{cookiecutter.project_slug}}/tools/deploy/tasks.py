@@ -29,7 +29,7 @@ def main() -> None:
         refuse(f"{task} was not started: {', '.join(sorted(reasons)) or 'no reason given'}")
     arn = started["tasks"][0]["taskArn"]
     stopped = wait(tasks[task]["cluster"], arn)
-    show_logs(outputs["log_group_names"][task], f"{task}/{task}/{arn.rsplit('/', 1)[-1]}")
+    show_logs(outputs["task_log_group_names"][task], f"{task}/{task}/{arn.rsplit('/', 1)[-1]}")
     container = stopped["containers"][0]
     if container.get("exitCode") != 0:
         reason = container.get("reason") or stopped.get("stoppedReason") or "no reason given"
