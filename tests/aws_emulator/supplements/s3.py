@@ -1,15 +1,18 @@
-"""S3: how many old versions a lifecycle rule keeps."""
+"""S3: how many old versions a lifecycle rule keeps, and markers of deletions that can be deleted."""
 
 from typing import Any
 
 from moto.core.responses import ActionResult
-from moto.s3.models import FakeBucket
+from moto.s3.models import FakeBucket, FakeDeleteMarker
 from moto.s3.responses import S3Response as Response
 
 from tests.aws_emulator.patching import around
 
 
 def apply() -> None:
+    # With the last version of a key everything of it is disposed of, and a marker holds nothing.
+    setattr(FakeDeleteMarker, "dispose", lambda _marker: None)  # noqa: B010
+
     @around(FakeBucket, "set_lifecycle")
     def keep(original: Any, bucket: Any, rules: list[dict[str, Any]]) -> None:
         original(bucket, rules)
