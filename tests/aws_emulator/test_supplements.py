@@ -447,15 +447,16 @@ def test_a_lifecycle_rule_keeps_the_newest_old_versions(clients: Clients, name: 
     assert told["NoncurrentVersionExpiration"] == expiration
 
 
-def test_a_marker_that_is_all_there_is_of_a_key_can_be_deleted(clients: Clients, name: str) -> None:
+def test_a_bucket_with_markers_can_be_emptied_once_its_versioning_is_suspended(
+    clients: Clients, name: str
+) -> None:
     clients.s3.create_bucket(Bucket=name)
-    versioned = {"Status": "Enabled"}
-    clients.s3.put_bucket_versioning(Bucket=name, VersioningConfiguration=versioned)
+    clients.s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
     kept = clients.s3.put_object(Bucket=name, Key="lock", Body=b"")["VersionId"]
     marker = clients.s3.delete_object(Bucket=name, Key="lock")["VersionId"]
+    clients.s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Suspended"})
     ids = [{"Key": "lock", "VersionId": version} for version in (kept, marker)]
-    answer = clients.s3.delete_objects(Bucket=name, Delete={"Objects": ids})
-    assert len(answer["Deleted"]) == 2
+    clients.s3.delete_objects(Bucket=name, Delete={"Objects": ids})
     clients.s3.delete_bucket(Bucket=name)
 
 

@@ -10,7 +10,7 @@ from tests.aws_emulator.patching import around
 
 
 def apply() -> None:
-    # With the last version of a key everything of it is disposed of, and a marker holds nothing.
+    # Once versioning is suspended all versions of a key are disposed of at once, and a marker holds nothing.
     setattr(FakeDeleteMarker, "dispose", lambda _marker: None)  # noqa: B010
 
     @around(FakeBucket, "set_lifecycle")
