@@ -6,6 +6,7 @@ from typing import Any
 from moto.backends import get_backend
 from moto.core.base_backend import BackendDict
 from moto.core.common_models import BaseModel
+from moto.ecs.models import Task
 
 from tests.aws_emulator.launcher import ACCOUNT, REGION
 
@@ -69,6 +70,9 @@ def name_of(item: BaseModel) -> str:
 
 def has_ended(item: BaseModel) -> bool:
     if getattr(item, "deleted_date", None) or getattr(item, "deletion_date", None):
+        return True
+    # AWS tells of it for an hour, too, and then forgets it.
+    if isinstance(item, Task) and item.status == "STOPPED":
         return True
     states = (getattr(item, name, None) for name in ("status", "state", "key_state", "_state"))
     words = (str(getattr(state, "name", state)) for state in states if state)

@@ -229,6 +229,51 @@ def test_a_service_tells_what_it_was_told(clients: Clients, name: str) -> None:
     assert service["enableExecuteCommand"] is True
 
 
+def run_task(clients: Clients, name: str, environment: list[dict[str, str]]) -> dict[str, Any]:
+    """A task on Fargate, as it is when it is looked at first."""
+    clients.logs.create_log_group(logGroupName=f"/ecs/{name}")
+    options = {"awslogs-group": f"/ecs/{name}", "awslogs-stream-prefix": name, "awslogs-region": "us-east-1"}
+    container = {
+        "name": name, "image": "app", "memory": 512, "environment": environment,
+        "command": ["migrate", "apply"],
+        "logConfiguration": {"logDriver": "awslogs", "options": options},
+    }  # fmt: skip
+    clients.ecs.create_cluster(clusterName=name)
+    clients.ecs.register_task_definition(family=name, containerDefinitions=[container])
+    started = clients.ecs.run_task(cluster=name, taskDefinition=name, launchType="FARGATE")["tasks"]
+    told: dict[str, Any] = clients.ecs.describe_tasks(cluster=name, tasks=[started[0]["taskArn"]])["tasks"][0]
+    return told
+
+
+def test_a_task_ends_and_says_what_it_ran(clients: Clients, name: str) -> None:
+    task = run_task(clients, name, [])
+    assert (task["lastStatus"], task["containers"][0]["exitCode"]) == ("STOPPED", 0)
+    stream = f"{name}/{name}/{task['taskArn'].rsplit('/', 1)[-1]}"
+    events = clients.logs.get_log_events(logGroupName=f"/ecs/{name}", logStreamName=stream)["events"]
+    assert [event["message"] for event in events] == ["ran migrate apply"]
+
+
+def test_a_task_ends_with_the_code_that_its_container_is_given(clients: Clients, name: str) -> None:
+    task = run_task(clients, name, [{"name": "EMULATOR_EXIT_CODE", "value": "3"}])
+    assert (task["lastStatus"], task["containers"][0]["exitCode"]) == ("STOPPED", 3)
+
+
+def test_a_task_whose_size_is_its_own_ends_and_leaves_nothing(
+    clients: Clients, aws_emulator: AwsEmulator, name: str, subnet_ids: list[str]
+) -> None:
+    clients.ecs.create_cluster(clusterName=name)
+    clients.ecs.register_task_definition(
+        family=name, networkMode="awsvpc", containerDefinitions=[{"name": name, "image": "app"}],
+        requiresCompatibilities=["FARGATE"], cpu="256", memory="512",
+    )  # fmt: skip
+    before = aws_emulator.holdings()
+    network = {"awsvpcConfiguration": {"subnets": subnet_ids[:1], "securityGroups": []}}
+    clients.ecs.run_task(
+        cluster=name, taskDefinition=name, launchType="FARGATE", networkConfiguration=network
+    )
+    assert aws_emulator.holdings() == before
+
+
 # ElastiCache
 
 
@@ -355,6 +400,16 @@ def test_a_replica_is_no_second_primary(clients: Clients, name: str, instance: d
     assert [item["DBInstanceIdentifier"] for item in found["DBInstances"]] == [f"{name}-replica"]
 
 
+def test_postgresql_is_offered_in_some_classes(clients: Clients) -> None:
+    describe = clients.rds.describe_orderable_db_instance_options
+    asked = {"Engine": "postgres", "DBInstanceClass": "db.m7g.large"}
+    options = describe(**asked)["OrderableDBInstanceOptions"]
+    assert {option["EngineVersion"].split(".")[0] for option in options} >= {"18"}
+    assert {option["DBInstanceClass"] for option in options} == {"db.m7g.large"}
+    assert {"Name": "us-east-1a"} in options[0]["AvailabilityZones"]
+    assert describe(Engine="postgres", DBInstanceClass="db.m1.small")["OrderableDBInstanceOptions"] == []
+
+
 # Route 53
 
 
@@ -412,6 +467,27 @@ def test_versions_are_deleted_one_by_one_after_versioning_was_suspended(clients:
     ]
     delete(version)
     clients.s3.delete_bucket(Bucket=name)
+
+
+# Service Quotas
+
+
+def test_quotas_of_more_than_networks_have_a_value(clients: Clients) -> None:
+    quota = clients.service_quotas.get_service_quota(ServiceCode="ec2", QuotaCode="L-0263D0A3")["Quota"]
+    assert (quota["QuotaName"], quota["Value"]) == ("EC2-VPC Elastic IPs", 5.0)
+
+
+def test_a_quota_without_a_value_of_the_account_has_a_default(clients: Clients) -> None:
+    codes = {"ServiceCode": "elasticache", "QuotaCode": "L-DFE45DF3"}
+    with pytest.raises(ClientError, match="NoSuchResource"):
+        clients.service_quotas.get_service_quota(**codes)
+    assert clients.service_quotas.get_aws_default_service_quota(**codes)["Quota"]["Value"] == 300.0
+
+
+def test_a_quota_of_fargate_names_the_metric_of_its_use(clients: Clients) -> None:
+    quota = clients.service_quotas.get_service_quota(ServiceCode="fargate", QuotaCode="L-3032A538")["Quota"]
+    assert quota["UsageMetric"]["MetricNamespace"] == "AWS/Usage"
+    assert quota["UsageMetric"]["MetricDimensions"]["Class"] == "Standard/OnDemand"
 
 
 # SQS

@@ -16,6 +16,7 @@ import pytest
 from scripts.terraform import Terraform
 from tests.aws_emulator.launcher import ACCOUNT, AwsEmulator
 from tests.conftest import run_cookiecutter
+from tests.terraform.deployed import Commands
 from tests.terraform.invariants import ALWAYS, unprotected
 from tests.terraform.roots import PROVIDER_SETTINGS, Root
 from tests.terraform.test_apply import changes, left
@@ -182,11 +183,15 @@ class Deployment:
         (self.folder(stack) / "terrace_override.tf").write_text(provider)
 
 
-def bring(emulator: AwsEmulator) -> None:
-    """What is there before Terraform: the domain's zone and the cache's user."""
+def bring_zone(emulator: AwsEmulator) -> None:
     boto3.client("route53", **emulator.client_arguments()).create_hosted_zone(
         Name=DOMAIN, CallerReference="test"
     )
+
+
+def bring(emulator: AwsEmulator) -> None:
+    """What is there before Terraform: the domain's zone and the cache's user."""
+    bring_zone(emulator)
     boto3.client("elasticache", **emulator.client_arguments()).create_user(
         UserId="acme-platform-dev-app", UserName="app", Engine="valkey", AccessString="on ~* +@all",
         AuthenticationMode={"Type": "password", "Passwords": ["kD93mfQpz1xT-kD93mfQpz1xT"]},
@@ -195,13 +200,16 @@ def bring(emulator: AwsEmulator) -> None:
 
 @pytest.mark.apply
 def test_the_complete_set_is_applied_stays_the_same_and_leaves_nothing(
-    terraform: Terraform, project: Path, tmp_path: Path
+    terraform: Terraform, project: Path, project_python: Path, tmp_path: Path
 ) -> None:
     ours = shutil.ignore_patterns("*_override.tf", ".terraform*", "terrace.*")
     project = Path(shutil.copytree(project, tmp_path / project.name, ignore=ours))
     log = Path(os.environ.get("TERRACE_EMULATOR_LOG", tmp_path / "emulator.log"))
     with AwsEmulator(log=log) as emulator:
-        bring(emulator)
+        bring_zone(emulator)
+        commands = Commands(project, project_python, emulator, terraform.variables, "acme-platform")
+        commands.find_the_account_ready()
+        commands.make_cache_user()
         # No task ever runs on the emulator, so no service is ever steady.
         sizes = project / "terraform/environments/dev.tfvars"
         sizes.write_text(
@@ -216,9 +224,11 @@ def test_the_complete_set_is_applied_stays_the_same_and_leaves_nothing(
         deployment.apply("bootstrap")
         deployment.run("init", "bootstrap", MOVE="1")
         deployment.stays("bootstrap")
+        assert f"--env dev --body arn:aws:iam::{ACCOUNT}:role/" in commands.github_variables()
 
         deployment.run("init", "platform")
         deployment.apply("platform")
+        commands.fill_secrets()
         deployment.stays("platform")
 
         deployment.run("init", "service")
@@ -226,6 +236,7 @@ def test_the_complete_set_is_applied_stays_the_same_and_leaves_nothing(
         ecs = boto3.client("ecs", **emulator.client_arguments())
         assert ecs.list_services(cluster=CLUSTER)["serviceArns"] == []
         assert len(ecs.list_task_definitions()["taskDefinitionArns"]) == 3
+        assert commands.run_task("migrate") == "ran migrate apply\n"
         deployment.apply("service")
         deployment.stays("service")
         # A release: another image, and one task more at most.

@@ -29,6 +29,7 @@ Check = Callable[[ast.AST], Iterator[str]]
 ALLOWED: dict[Check, dict[str, str]] = {
     own_connections: {
         "cli/citus.py": "asks the registry, as the owner, which tenant has a slug",
+        "core/aws.py": "makes a session of boto3, which reaches no database",
         "core/citus_provisioning.py": "prepares the nodes of a cluster, as their superuser",
         "core/database.py": "makes the pool that routes, and the owner's engine",
         "core/provisioning.py": "makes logins and the database, as the superuser",
@@ -57,6 +58,8 @@ ALLOWED: dict[Check, dict[str, str]] = {
     },
     pools: {
         "cli/connections.py": "a command is a process of its own",
+        "doctor/databases.py": "tries each login as the service would use it",
+        "doctor/revisions.py": "asks the registry as the login that serves",
         "main.py": "makes the pools of the service",
         "tenants/isolation_routing.py": "the isolation proof measures a pool of its own",
     },
@@ -64,6 +67,8 @@ ALLOWED: dict[Check, dict[str, str]] = {
         "cli/lookup.py": "finds a tenant by its slug",
         "cli/operators.py": "verifies the trail of operators",
         "cli/tenants.py": "shows the registry to whoever runs the service",
+        "doctor/databases.py": "asks the server who it takes the login for",
+        "doctor/revisions.py": "counts the tenants that are behind",
         "health/router.py": "asks whether the registry answers",
         "limits/service.py": "reads the limits of one tenant, which it names",
         "operators/dependencies.py": "gives operators, and nobody else, their session",
@@ -96,6 +101,7 @@ ALLOWED: dict[Check, dict[str, str]] = {
         "core/migrations.py": "runs revisions in a schema, as the owner",
         "core/provisioning.py": "withholds set_config, and empties the search path",
         "core/routing.py": "writes the route",
+        "doctor/aws.py": "names values of Terraform, some of which are in an object `platform`",
         "fleet/apply.py": "migrates the platform, as the owner",
         "fleet/lint.py": "refuses revisions that name schemas",
         "fleet/messages.py": "migrates schemas, as the owner",

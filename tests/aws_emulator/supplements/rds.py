@@ -1,10 +1,11 @@
-"""RDS: subnet groups that outlast a change, parameters with a source, instances with ids and insights."""
+"""RDS: subnet groups that outlast a change, parameters with a source, instances with ids, what is offered."""
 
 import uuid
 from collections.abc import Iterable
 from typing import Any
 
 from moto.rds.models import DBInstance, DBParameterGroup, RDSBackend
+from moto.rds.responses import RDSResponse
 
 from tests.aws_emulator.patching import around
 
@@ -14,9 +15,25 @@ INSIGHTS = {
     "performance_insights_kms_key_id": None,
     "performance_insights_retention_period": None,
 }
+# Some of what is offered; moto knows none of PostgreSQL.
+OFFERED = {"db.t4g.small", "db.t4g.medium", "db.m7g.large", "db.r7g.large"}
+VERSIONS = ("17.6", "18.1")
 
 
 def apply() -> None:
+    @around(RDSResponse, "describe_orderable_db_instance_options")
+    def offer(original: Any, response: Any) -> Any:
+        answer = original(response)
+        if response.params.get("Engine") == "postgres":
+            asked = response.params.get("DBInstanceClass")
+            answer.result["OrderableDBInstanceOptions"] = [
+                option(offered, version, response.region)
+                for offered in sorted(OFFERED)
+                for version in VERSIONS
+                if asked in {None, offered}
+            ]
+        return answer
+
     @around(RDSBackend, "modify_db_subnet_group")
     def keep(original: Any, backend: Any, name: str, *arguments: Any, **named: Any) -> Any:
         """moto takes the group out and forgets it."""
@@ -50,6 +67,14 @@ def apply() -> None:
         replica.enabled_cloudwatch_logs_exports = list(given.get("enable_cloudwatch_logs_exports") or [])
         replica.tags = list(given.get("tags") or [])
         return replica
+
+
+def option(instance_class: str, version: str, region: str) -> dict[str, Any]:
+    zones = [{"Name": f"{region}{letter}"} for letter in "abc"]
+    return {
+        "Engine": "postgres", "EngineVersion": version, "DBInstanceClass": instance_class,
+        "AvailabilityZones": zones, "MultiAZCapable": True, "Vpc": True,
+    }  # fmt: skip
 
 
 def new_resource_id() -> str:

@@ -9,7 +9,7 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.auth.key_ring import KeyRingError
-from app.cli import citus, dev, isolation, keys, migrate, operators, serve, tenant_archives, tenants
+from app.cli import citus, dev, doctor, isolation, keys, migrate, operators, serve, tenant_archives, tenants
 from app.core.errors import AppError
 from app.core.problems import is_outage, root_cause
 from app.core.settings import SettingsError
@@ -24,6 +24,7 @@ cli = typer.Typer(
 )
 cli.command("serve")(serve.serve)
 cli.add_typer(dev.app, name="dev")
+cli.command("doctor")(doctor.doctor)
 migrate.app.command("provision-citus")(citus.provision)
 migrate.app.command("check-citus")(citus.check)
 cli.add_typer(migrate.app, name="migrate")

@@ -32,12 +32,13 @@ def test_each_make_target_exists_and_gets_values_that_exist() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     tasks = (ROOT / "terraform/stacks/service/tasks.tf").read_text()
     known = {
-        "ENV": ENVIRONMENTS, "STACK": STACKS, "PART": ("tasks",), "MOVE": ("1",), "LOCAL": ("1",),
-        "IMAGE": ('"$IMAGE"',), "CONFIRM": ("acme-account",),
+        "APPLY": ("1",), "AWS": ("1",), "CONFIRM": ("acme-account",), "ENV": ENVIRONMENTS,
+        "IMAGE": ('"$IMAGE"',), "LOCAL": ("1",), "MOVE": ("1",), "PART": ("tasks",), "STACK": STACKS,
     }  # fmt: skip
     called = [line.split()[1:] for line in commands() if line.startswith("make ")]
     assert {target for target, *_ in called} >= {
-        "tf-init", "tf-plan", "tf-apply", "tf-destroy", "cache-user", "secrets", "task",
+        "tf-init", "tf-plan", "tf-apply", "tf-destroy", "cache-user", "secrets", "task", "doctor",
+        "github-variables",
     }  # fmt: skip
     for target, *variables in called:
         assert target in targets

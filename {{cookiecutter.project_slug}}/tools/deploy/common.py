@@ -1,10 +1,8 @@
-"""Where things are, and how the commands of others are run. Standard library."""
+"""Where things are, and how what was not done is said. Standard library."""
 
-import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
@@ -43,25 +41,6 @@ def value_of(name: str, file: str = "common.tfvars") -> str:
 def tool(name: str, source: str) -> str:
     """The path of a command. Raises Refusal."""
     return shutil.which(name) or refuse(f"{name} is not installed: {source}")
-
-
-def aws(*arguments: str, given: dict[str, Any] | None = None) -> Any:
-    """What the AWS CLI answers. `given` goes through a pipe, so that it shows in no process list."""
-    command = [tool("aws", "https://docs.aws.amazon.com/cli/"), *arguments, "--output", "json"]
-    if given is not None:
-        command += ["--cli-input-json", "file:///dev/stdin"]
-    finished = subprocess.run(
-        command,
-        input=json.dumps(given) if given is not None else None,
-        stdin=subprocess.DEVNULL if given is None else None,
-        stdout=subprocess.PIPE,
-        text=True,
-        check=False,
-        env={**os.environ, "AWS_PAGER": "", "AWS_REGION": value_of("region")},
-    )
-    if finished.returncode:
-        refuse(f"aws {' '.join(arguments[:2])} failed; its message stands above")
-    return json.loads(finished.stdout or "null")
 
 
 def run(main: Any) -> None:

@@ -1,4 +1,4 @@
-"""`make cache-user` and `make secrets`: makes what is secret and puts it into AWS, through pipes alone.
+"""`make cache-user` and `make secrets`: makes what is secret and puts it into AWS, from this process alone.
 
 What has a value already keeps it, so both may run again. Nothing secret is printed, stored or an argument.
 """
@@ -14,7 +14,8 @@ from urllib.parse import quote
 
 from app.auth.key_ring import bundle, generate_key_pair
 from tools.deploy import common
-from tools.deploy.common import aws, refuse
+from tools.deploy.cloud import aws, known
+from tools.deploy.common import refuse
 from tools.deploy.stacks import Stack
 
 # All but what endangers others; Lua is what the rate limiter runs.
@@ -25,29 +26,41 @@ def cache_user() -> None:
     """The user of the cache, before the stack platform; its password is kept beside it."""
     name = f"{common.value_of('slug')}-{common.environment()}"
     secret, user = f"{name}/cache-user", f"{name}-app"
-    if any(one["UserId"] == user for one in aws("elasticache", "describe-users")["Users"]):
+    if there := known("elasticache", "describe_users", "UserNotFound", UserId=user):
+        if there["Users"][0]["Status"] == "deleting":
+            refuse(f"{user} is being deleted: run this again when it is gone")
         say(f"{user} exists already; nothing was changed")
         return
     password = secrets.token_urlsafe(36)
     # First the secret: a user whose password nobody has could only be deleted again.
-    kept = aws("secretsmanager", "list-secrets", given={"Filters": [{"Key": "name", "Values": [secret]}]})
-    verb = "put-secret-value" if kept["SecretList"] else "create-secret"
-    named = {"SecretId": secret} if kept["SecretList"] else {"Name": secret}
-    text = json.dumps({"username": "app", "password": password})
-    aws("secretsmanager", verb, given={**named, "SecretString": text})
-    user_of = {"UserId": user, "UserName": "app", "Engine": "valkey", "AccessString": CACHE_ACCESS}
-    mode = {"AuthenticationMode": {"Type": "password", "Passwords": [password]}}
-    aws("elasticache", "create-user", given={**user_of, **mode})
+    keep(secret, json.dumps({"username": "app", "password": password}))
+    aws(
+        "elasticache",
+        "create_user",
+        UserId=user,
+        UserName="app",
+        Engine="valkey",
+        AccessString=CACHE_ACCESS,
+        AuthenticationMode={"Type": "password", "Passwords": [password]},
+    )
     say(f"{user} is made; its password is in {secret}")
+
+
+def keep(secret: str, value: str) -> None:
+    """Raises Refusal when it waits for its deletion, and then takes no value."""
+    described = known("secretsmanager", "describe_secret", "ResourceNotFoundException", SecretId=secret)
+    if described is None:
+        aws("secretsmanager", "create_secret", Name=secret, SecretString=value)
+    elif described.get("DeletedDate"):
+        refuse(f"{secret} waits for its deletion: `aws secretsmanager restore-secret --secret-id {secret}`")
+    else:
+        aws("secretsmanager", "put_secret_value", SecretId=secret, SecretString=value)
 
 
 def fill() -> None:
     """The secrets that the stack platform made empty."""
     stack = Stack("platform", common.environment())
-    outputs = {
-        name: output["value"]
-        for name, output in json.loads(stack.terraform("output", "-json", capture=True)).items()
-    }
+    outputs = stack.outputs()
     if "secrets" not in outputs:
         refuse(f"STACK=platform ENV={stack.environment} is not applied yet")
     arns = outputs["secrets"]["arns"]
@@ -57,7 +70,7 @@ def fill() -> None:
         if secret != "superuser_database_url" and has_value(arns[secret]):  # noqa: S105
             say(f"{secret:24} kept")
             continue
-        aws("secretsmanager", "put-secret-value", given={"SecretId": arns[secret], "SecretString": make()})
+        aws("secretsmanager", "put_secret_value", SecretId=arns[secret], SecretString=make())
         say(f"{secret:24} written")
 
 
@@ -98,12 +111,12 @@ def signing_keys() -> str:
 
 
 def has_value(arn: str) -> bool:
-    described = aws("secretsmanager", "describe-secret", "--secret-id", arn)
+    described = aws("secretsmanager", "describe_secret", SecretId=arn)
     return any("AWSCURRENT" in stages for stages in (described.get("VersionIdsToStages") or {}).values())
 
 
 def value_of(secret: str) -> str:
-    return str(aws("secretsmanager", "get-secret-value", given={"SecretId": secret})["SecretString"])
+    return str(aws("secretsmanager", "get_secret_value", SecretId=secret)["SecretString"])
 
 
 def say(text: str) -> None:

@@ -10,6 +10,7 @@ import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tools.deploy import common
 from tools.deploy.common import BUILD, TERRAFORM, refuse
@@ -83,6 +84,11 @@ class Stack:
         if finished.returncode:
             refuse(f"terraform {arguments[0]} failed; its message stands above")
         return finished.stdout or ""
+
+    def outputs(self) -> dict[str, Any]:
+        """The values of the outputs by name; none before the first apply. Raises Refusal."""
+        shown = json.loads(self.terraform("output", "-json", capture=True))
+        return {name: output["value"] for name, output in shown.items()}
 
     def variables(self) -> list[str]:
         """Arguments with the values. Raises Refusal when the service's image is missing."""

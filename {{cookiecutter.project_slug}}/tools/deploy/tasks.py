@@ -1,13 +1,13 @@
 """`make task TASK=migrate ENV=…`: runs a one-off task in the cloud, waits for it and shows what it said."""
 
-import json
 import os
 import sys
 import time
 from typing import Any
 
 from tools.deploy import common
-from tools.deploy.common import aws, refuse
+from tools.deploy.cloud import aws, known
+from tools.deploy.common import refuse
 from tools.deploy.stacks import Stack
 
 INTERVAL_SECONDS = 5
@@ -19,16 +19,17 @@ def main() -> None:
     stack, task = Stack("service", common.environment()), os.environ.get("TASK", "")
     if not task:
         refuse("TASK=(nothing): give the name of a task, such as TASK=migrate")
-    outputs = json.loads(stack.terraform("output", "-json", capture=True))
-    known = outputs.get("run_task", {}).get("value", {})
-    if task not in known:
-        refuse(f"TASK={task}: {' or '.join(sorted(known)) or 'apply STACK=service first'}")
-    started = aws("ecs", "run-task", given=known[task])
+    outputs = stack.outputs()
+    tasks = outputs.get("run_task", {})
+    if task not in tasks:
+        refuse(f"TASK={task}: {' or '.join(sorted(tasks)) or 'apply STACK=service first'}")
+    started = aws("ecs", "run_task", **tasks[task])
     if started["failures"] or not started["tasks"]:
-        refuse(f"{task} was not started: {started['failures']}")
+        reasons = {str(failure.get("reason")) for failure in started["failures"]}
+        refuse(f"{task} was not started: {', '.join(sorted(reasons)) or 'no reason given'}")
     arn = started["tasks"][0]["taskArn"]
-    stopped = wait(known[task]["cluster"], arn)
-    show_logs(outputs["log_group_names"]["value"][task], f"{task}/{task}/{arn.rsplit('/', 1)[-1]}")
+    stopped = wait(tasks[task]["cluster"], arn)
+    show_logs(outputs["task_log_group_names"][task], f"{task}/{task}/{arn.rsplit('/', 1)[-1]}")
     container = stopped["containers"][0]
     if container.get("exitCode") != 0:
         reason = container.get("reason") or stopped.get("stoppedReason") or "no reason given"
@@ -38,26 +39,25 @@ def main() -> None:
 def wait(cluster: str, arn: str) -> dict[str, Any]:
     deadline = time.monotonic() + LONGEST_SECONDS
     while time.monotonic() < deadline:
-        answer = aws("ecs", "describe-tasks", "--cluster", cluster, "--tasks", arn)
-        found: dict[str, Any] = answer["tasks"][0]
-        if found["lastStatus"] == "STOPPED":
-            return found
+        # For a moment after it was started AWS may not know it yet.
+        for found in aws("ecs", "describe_tasks", cluster=cluster, tasks=[arn])["tasks"]:
+            if found["lastStatus"] == "STOPPED":
+                return dict(found)
         time.sleep(INTERVAL_SECONDS)
     return refuse(f"{arn} still runs after an hour; it goes on, look at its log")
 
 
 def show_logs(group: str, stream: str) -> None:
     """A task that never started has no stream; what is wrong stands in its reason then."""
-    asked = {"logGroupName": group, "logStreamNamePrefix": stream}
-    if not aws("logs", "describe-log-streams", given=asked)["logStreams"]:
-        return
-    events = aws(
-        "logs",
-        "get-log-events",
-        given={"logGroupName": group, "logStreamName": stream, "startFromHead": True},
-    )
-    for event in events["events"]:
-        sys.stdout.write(event["message"] + "\n")
+    asked: dict[str, Any] = {"logGroupName": group, "logStreamName": stream, "startFromHead": True}
+    last = None
+    while page := known("logs", "get_log_events", "ResourceNotFoundException", **asked):
+        for event in page["events"]:
+            sys.stdout.write(event["message"] + "\n")
+        # The token of the last page leads to itself.
+        if page["nextForwardToken"] == last:
+            return
+        last = asked["nextToken"] = page["nextForwardToken"]
 
 
 if __name__ == "__main__":
