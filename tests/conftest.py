@@ -74,6 +74,19 @@ def aws_emulator() -> Iterator[AwsEmulator]:
         yield emulator
 
 
+@pytest.fixture(scope="session")
+def project_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Python with the packages of a generated project, installed as `make init` does it."""
+    folder = tmp_path_factory.mktemp("project") / "venv"
+    installed = subprocess.run(
+        ["sh", "tools/install.sh", str(folder)],
+        cwd=TEMPLATE / PROJECT_FOLDER,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+    )  # fmt: skip
+    assert installed.returncode == 0, installed.stdout
+    return folder / "bin" / "python"
+
+
 @pytest.fixture
 def bake(template: Path, tmp_path: Path) -> Callable[..., Bake]:
     """Run cookiecutter as a user does, with the answers given; without setting up unless asked."""

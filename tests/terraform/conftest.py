@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ import pytest
 from scripts import terraform as finder
 from scripts.terraform import Terraform, TerraformError
 from tests.aws_emulator.launcher import AwsEmulator
-from tests.conftest import PROJECT_FOLDER, TEMPLATE
+from tests.conftest import TEMPLATE
 from tests.terraform.provider import shared_provider
 from tests.terraform.roots import Root, as_in_production, copy_tree, examples, modules
 
@@ -132,16 +131,3 @@ def checkov() -> str:
     if found is None:
         pytest.skip("checkov is not installed; `make test-terraform` does it")
     return found
-
-
-@pytest.fixture(scope="session")
-def project_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Python with the packages of a generated project, installed as `make init` does it."""
-    folder = tmp_path_factory.mktemp("project") / "venv"
-    installed = subprocess.run(
-        ["sh", "tools/install.sh", str(folder)],
-        cwd=TEMPLATE / PROJECT_FOLDER,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
-    )  # fmt: skip
-    assert installed.returncode == 0, installed.stdout
-    return folder / "bin" / "python"

@@ -16,7 +16,7 @@ import pytest
 from scripts.terraform import Terraform
 from tests.aws_emulator.launcher import ACCOUNT, AwsEmulator
 from tests.conftest import run_cookiecutter
-from tests.terraform.deployed import Commands
+from tests.deploy.deployed import Commands
 from tests.terraform.invariants import ALWAYS, unprotected
 from tests.terraform.roots import PROVIDER_SETTINGS, Root
 from tests.terraform.test_apply import changes, left

@@ -14,7 +14,7 @@ import pytest
 
 from tests.aws_emulator.launcher import ACCOUNT, AwsEmulator
 from tests.conftest import run_cookiecutter
-from tests.terraform.deployed import (
+from tests.deploy.deployed import (
     BOOT,
     DOMAIN,
     TERRAFORM,
