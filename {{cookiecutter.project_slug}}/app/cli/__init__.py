@@ -4,15 +4,9 @@ import sys
 from typing import NoReturn
 
 import typer
-from asyncpg import InterfaceError, InvalidAuthorizationSpecificationError, PostgresError
-from redis.exceptions import RedisError
-from sqlalchemy.exc import SQLAlchemyError
 
-from app.auth.key_ring import KeyRingError
 from app.cli import citus, dev, doctor, isolation, keys, migrate, operators, serve, tenant_archives, tenants
-from app.core.errors import AppError
-from app.core.problems import is_outage, root_cause
-from app.core.settings import SettingsError
+from app.cli.faults import MENDABLE, in_one_line
 
 cli = typer.Typer(
     name="app",
@@ -43,23 +37,8 @@ def main() -> None:
     """Run the command line; what a person can mend is one line on stderr and exit code 1."""
     try:
         cli(prog_name="python -m app")
-    except AppError as error:
-        fail(f"{error.title}: {error.detail}" if error.detail else error.title)
-    except (SettingsError, KeyRingError) as error:
-        fail(str(error))
-    except (SQLAlchemyError, PostgresError, InterfaceError, RedisError, OSError) as error:
-        fail(_fault(error))
-
-
-def _fault(error: Exception) -> str:
-    """The kind of a fault only: the messages of a database repeat statements and values."""
-    if isinstance(error, OSError) and error.filename:
-        return f"{error.filename}: {error.strerror}"
-    cause = root_cause(error)
-    kind = type(cause).__name__
-    if is_outage(error) and not isinstance(cause, InvalidAuthorizationSpecificationError):
-        return f"PostgreSQL or Redis did not answer ({kind}); does it run, and are the URLs right?"
-    return f"PostgreSQL refused ({kind}); its own log says why"
+    except MENDABLE as error:
+        fail(in_one_line(error))
 
 
 def fail(message: str) -> NoReturn:

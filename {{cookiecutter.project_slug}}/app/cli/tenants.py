@@ -8,6 +8,7 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Final
+from uuid import UUID
 
 import typer
 from rich.console import Console
@@ -16,6 +17,7 @@ from rich.text import Text
 from sqlalchemy import select
 
 from app.cli.connections import runtime_database
+from app.cli.faults import MENDABLE, in_one_line
 from app.cli.lookup import checked_slug, find_tenant_id
 from app.cli.recording import recorder
 from app.cli.tenant_archives import export_before_purge
@@ -33,6 +35,7 @@ from app.tenants.lifecycle import Lifecycle
 from app.tenants.models import Isolation, Plan, Tenant, TenantOperation
 from app.tenants.onboarding import slugify
 from app.tenants.operations import UNFINISHED
+from app.tenants.purge import Purge
 from app.users.service import normalize_email
 
 app = typer.Typer(help="Create, look at, change and delete tenants.", no_args_is_help=True)
@@ -232,18 +235,30 @@ def purge(
 
 
 async def _purge(tenant: str | None, *, now: bool, export_to: Path | None) -> bool:
-    """True when nothing is left of any of them."""
+    """True when nothing is left of any of them. One that cannot be purged keeps no other from it."""
     clean = True
     async with lifecycle_from(load_settings()) as (_, purge_):
-        for tenant_id in await purge_.due() if tenant is None else [await find_tenant_id(tenant)]:
-            if export_to is not None:
-                await export_before_purge(tenant_id, export_to)
-            remains = await purge_.run(tenant_id, before_grace_ends=now, record=recorder("tenants:purge"))
-            clean = clean and remains.none
-            console.print(f"{tenant_id}: {'nothing is left' if remains.none else 'this is left:'}")
-            for finding in remains.findings():
-                console.print(f"  {finding}", soft_wrap=True, highlight=False)
+        if tenant is not None:
+            return await _purge_one(purge_, await find_tenant_id(tenant), now=now, export_to=export_to)
+        for tenant_id in await purge_.due():
+            try:
+                clean = await _purge_one(purge_, tenant_id, now=False, export_to=export_to) and clean
+            except MENDABLE as error:
+                console.print(
+                    f"{tenant_id}: not purged: {in_one_line(error)}", soft_wrap=True, highlight=False
+                )
+                clean = False
     return clean
+
+
+async def _purge_one(purge_: Purge, tenant_id: UUID, *, now: bool, export_to: Path | None) -> bool:
+    if export_to is not None:
+        await export_before_purge(tenant_id, export_to)
+    remains = await purge_.run(tenant_id, before_grace_ends=now, record=recorder("tenants:purge"))
+    console.print(f"{tenant_id}: {'nothing is left' if remains.none else 'this is left:'}")
+    for finding in remains.findings():
+        console.print(f"  {finding}", soft_wrap=True, highlight=False)
+    return remains.none
 
 
 def _change(slug: str, change: Callable[..., Awaitable[object]], action: str, **details: str) -> None:

@@ -268,6 +268,9 @@ def _name(scratch: Path, path: Path) -> None:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[IO[bytes]]:
+    # A pipe would be waited for, and cannot be read twice.
+    if path.exists() and not path.is_file():
+        raise UnusableArchive(f"{path}: it is no regular file.")
     try:
         file = path.open("rb")
     except OSError as error:

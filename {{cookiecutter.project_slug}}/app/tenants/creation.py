@@ -28,12 +28,25 @@ from app.tenants.schema import create_schema, in_schema
 from app.users import service as users
 
 SLUG_PATTERN: Final = re.compile(r"[a-z][a-z0-9-]{0,38}[a-z0-9]")
+# What a purge leaves in the place of a slug. Whoever could claim one could keep a purge from its end.
+PURGED_SLUG: Final = re.compile(r"deleted-[0-9a-f]{32}")
 GENERATED_PASSWORD_BYTES: Final = 18
 MAX_PER_MINUTE: Final = 10_000_000
 FIRST_KEY: Final = "first key"
 # Members of an onboarding's parameters, for who resumes it.
 CHOSE_PASSWORD: Final = "chose_password"  # noqa: S105  # a name
 CREDENTIALS_SAVED: Final = "credentials_saved"
+
+
+def check_slug(slug: str) -> None:
+    """Raises InvalidTenant for what a tenant may not be called."""
+    if not SLUG_PATTERN.fullmatch(slug):
+        raise InvalidTenant(
+            "slug: 2 to 40 lower-case letters, digits and hyphens, beginning with a letter and ending"
+            " with a letter or digit."
+        )
+    if PURGED_SLUG.fullmatch(slug):
+        raise InvalidTenant("slug: it has the form of a purged tenant's; choose another.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +61,7 @@ class NewTenant:
     requests_per_minute: int | None = None
 
     def __post_init__(self) -> None:
-        if not SLUG_PATTERN.fullmatch(self.slug):
-            raise InvalidTenant(
-                "slug: 2 to 40 lower-case letters, digits and hyphens, beginning with a letter and ending"
-                " with a letter or digit."
-            )
+        check_slug(self.slug)
         if not 1 <= len(self.name) <= 200 or not self.name.isprintable() or not self.name.strip():
             raise InvalidTenant("name: 1 to 200 printable characters.")
         if self.requests_per_minute is not None and not 1 <= self.requests_per_minute <= MAX_PER_MINUTE:

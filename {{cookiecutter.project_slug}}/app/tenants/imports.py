@@ -16,8 +16,8 @@ from app.core.routing import PLATFORM_SCHEMA
 from app.tenants import copying, operations, revisions
 from app.tenants.archive import Archive
 from app.tenants.copying import Progress, Rows, unseen
-from app.tenants.creation import SLUG_PATTERN, Record, claim_slug, find_tenant, write_record
-from app.tenants.errors import CopyFailed, InvalidTenant, TenantIdTaken, TenantNotFound, UnusableArchive
+from app.tenants.creation import Record, check_slug, claim_slug, find_tenant, write_record
+from app.tenants.errors import CopyFailed, TenantIdTaken, TenantNotFound, UnusableArchive
 from app.tenants.export import LIMITS_TABLE, USAGE_TABLE
 from app.tenants.lifecycle import announce
 from app.tenants.manifest import ArchivedTable, Manifest
@@ -76,7 +76,7 @@ class Import:
         """
         told = archive.manifest.tenant
         to = Destination(new_id() if other_id else told.id, slug or told.slug, placement)
-        _refuse_malformed(to.slug)
+        check_slug(to.slug)
         await self._refuse_living(to.tenant_id)
         await self._rehearse(archive.manifest, to)
         async with tenant_locked(self._owners.registry, to.tenant_id) as connection:
@@ -109,7 +109,7 @@ class Import:
         another archive.
         """
         slug = slug or archive.manifest.tenant.slug
-        _refuse_malformed(slug)
+        check_slug(slug)
         async with self._owners.registry.connect() as connection:
             tenant_id = await connection.scalar(select(Tenant.id).where(Tenant.slug == slug))
         if tenant_id is None:
@@ -231,11 +231,6 @@ class Import:
 def rows_of(entry: ArchivedTable, schema: str) -> Rows:
     """The table of the archive, in a schema."""
     return Rows(schema, entry.table, entry.columns)
-
-
-def _refuse_malformed(slug: str) -> None:
-    if not SLUG_PATTERN.fullmatch(slug):
-        raise InvalidTenant(f"slug: {slug!r} is none.")
 
 
 def _id_taken(tenant_id: UUID, state: str) -> TenantIdTaken:

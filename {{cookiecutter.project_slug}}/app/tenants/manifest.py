@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Annotated, Final, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from app.tenants.errors import UnusableArchive
 from app.tenants.models import Isolation, Plan
@@ -23,12 +23,19 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def _printable(name: str) -> str:
+    """As whoever makes a tenant may name it."""
+    if not name.isprintable() or not name.strip():
+        raise ValueError("not printable")
+    return name
+
+
 class ArchivedTenant(_Part):
     """The registry's row, as far as it is of use elsewhere."""
 
     id: UUID
     slug: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,38}[a-z0-9]$")]
-    name: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+    name: Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_printable)]
     state: Literal["active", "suspended", "deleting"]
     plan: Plan
     isolation: Isolation

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from redis.asyncio import Redis
 from sqlalchemy import Row, and_, delete, func, or_, select, text, update
@@ -217,12 +217,17 @@ async def _delete_rows(tenant_id: UUID, registry: AsyncConnection) -> None:
 
 async def _leave_trace(tenant_id: UUID, registry: AsyncConnection) -> None:
     """That there was a tenant with this id, and no more."""
+    slug = f"deleted-{tenant_id.hex}"
+    # Nobody can claim such a slug, but somebody may have, before they were reserved.
+    others = select(Tenant.id).where(Tenant.slug == slug, Tenant.id != tenant_id)
+    if await registry.scalar(others) is not None:
+        slug = f"deleted-{uuid4().hex}"
     await registry.execute(
         update(Tenant)
         .where(Tenant.id == tenant_id)
         .values(
             state=TenantState.DELETED,
-            slug=f"deleted-{tenant_id.hex}",
+            slug=slug,
             name="deleted",
             revision=None,
             purge_after=None,

@@ -17,7 +17,7 @@ from app.core.settings import Settings
 from app.embedded.files import locked
 from app.embedded.ports import free_port
 from tests.commands import run_command, run_interpreter, start_interpreter
-from tests.conftest import DatabaseURLs, TestOperator, TestTenant, command_environment
+from tests.conftest import DatabaseURLs, MakeTenant, TestOperator, TestTenant, command_environment
 
 
 @pytest.fixture
@@ -91,6 +91,31 @@ async def test_what_a_purge_leaves_is_said_in_words_and_a_repeated_purge_deletes
     assert (again.returncode, again.stderr) == (0, f"{tenant.id}: nothing is left\n")
     assert not [key async for key in redis.scan_iter(match=f"*{tenant.id.hex}*")]
     await redis.aclose()
+
+
+async def test_one_that_cannot_be_purged_keeps_no_other_from_it(
+    environment: dict[str, str], make_tenant: MakeTenant, database_urls: DatabaseURLs, tmp_path: Path
+) -> None:
+    tenants = [await make_tenant() for _ in range(3)]
+    superuser = await asyncpg.connect(database_urls.superuser)
+    await superuser.execute(
+        "UPDATE platform.tenants SET state = 'deleting', purge_after = now() WHERE id = ANY($1)",
+        [tenant.id for tenant in tenants],
+    )
+    moving = min(tenants, key=lambda tenant: tenant.id)
+    await superuser.execute(
+        "INSERT INTO platform.tenant_operations (id, tenant_id, kind, state, step)"
+        " VALUES (gen_random_uuid(), $1, 'move', 'failed', 'copy')",
+        moving.id,
+    )
+    purged = run_command("tenants", "purge", "--yes", cwd=tmp_path, **environment)
+    await superuser.execute("DELETE FROM platform.tenant_operations WHERE tenant_id = $1", moving.id)
+    await superuser.close()
+    assert purged.returncode == 1
+    told = purged.stderr.splitlines()
+    assert [line for line in told if line.startswith(f"{moving.id}: not purged: ")], told
+    for tenant in tenants:
+        assert (f"{tenant.id}: nothing is left" in told) is (tenant is not moving), told
 
 
 async def test_a_tenant_is_suspended_changed_deleted_and_purged_on_the_command_line(

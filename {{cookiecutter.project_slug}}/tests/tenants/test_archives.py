@@ -505,6 +505,14 @@ def hostile_slug(manifest: dict[str, Any]) -> None:
     manifest["tenant"]["slug"] = "x'; DROP SCHEMA platform"
 
 
+def hostile_name(manifest: dict[str, Any]) -> None:
+    manifest["tenant"]["name"] = "\x1b[31mevil\nx"
+
+
+def unstorable_name(manifest: dict[str, Any]) -> None:
+    manifest["tenant"]["name"] = "\0"
+
+
 def hostile_table(manifest: dict[str, Any]) -> None:
     manifest["tables"][0]["table"] = "../../etc/passwd"
 
@@ -521,7 +529,8 @@ def other_order(manifest: dict[str, Any]) -> None:
     ("change", "reason"),
     [(wrong_rows, "number of rows"), (wrong_sum, "checksum"), (other_version, "version 2"),
      (other_revision, "revision 9999"), (revision_prefix, "revision 000"), (unknown_field, "surprise"),
-     (hostile_slug, "tenant.slug"), (hostile_table, "tables.0.table"), (missing_table, "content differ"),
+     (hostile_slug, "tenant.slug"), (hostile_name, "tenant.name"), (unstorable_name, "tenant.name"),
+     (hostile_table, "tables.0.table"), (missing_table, "content differ"),
      (other_order, "content differ")],
 )  # fmt: skip
 async def test_a_manifest_that_does_not_fit_changes_nothing(
@@ -659,8 +668,10 @@ def test_a_file_that_is_no_archive_is_refused(tmp_path: Path) -> None:
             verify(tmp_path / "x.tar")
     with pytest.raises(UnusableArchive, match="No such file"):
         verify(tmp_path / "none.tar")
-    with pytest.raises(UnusableArchive, match="Is a directory"):
-        verify(tmp_path)
+    os.mkfifo(tmp_path / "pipe.tar")
+    for other in (tmp_path, tmp_path / "pipe.tar", Path(os.devnull)):
+        with pytest.raises(UnusableArchive, match="no regular file"):
+            verify(other)
 
 
 async def test_rows_of_another_tenant_cannot_be_smuggled_in(

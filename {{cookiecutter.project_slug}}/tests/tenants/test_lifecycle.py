@@ -18,7 +18,8 @@ from app.limits import service as limits
 from app.limits.gcra import Limit
 from app.main import create_app
 from app.tenants.bootstrap import lifecycle_from
-from app.tenants.errors import TenantNotFound, TenantStateConflict
+from app.tenants.creation import PURGED_SLUG, NewTenant
+from app.tenants.errors import InvalidTenant, TenantNotFound, TenantStateConflict
 from app.tenants.models import Isolation, Plan
 from app.tenants.operations import Step
 from app.tenants.schema import exists
@@ -204,6 +205,28 @@ async def test_a_purged_tenant_leaves_nothing_and_its_slug_is_free_again(
         row = (await connection.execute(query, {"id": tenant.id})).one()
     await engine.dispose()
     assert tuple(row) == ("deleted", f"deleted-{tenant.id.hex}", "deleted")
+
+
+async def test_no_slug_keeps_a_purge_from_its_end(
+    settings: Settings, database_urls: DatabaseURLs, tenant: TestTenant, stranger: TestTenant
+) -> None:
+    """Somebody may have claimed what a purge leaves, before nobody could."""
+    claimed = f"deleted-{tenant.id.hex}"
+    with pytest.raises(InvalidTenant, match="a purged tenant's"):
+        NewTenant(name="x", slug=claimed, admin_email="a@b.test")
+    engine = owner_engine(database_urls.owner)
+    async with engine.begin() as connection:
+        claim = text("UPDATE platform.tenants SET slug = :slug WHERE id = :id")
+        await connection.execute(claim, {"slug": claimed, "id": stranger.id})
+    async with lifecycle_from(settings) as (lifecycle, purge):
+        await lifecycle.schedule_deletion(tenant.id)
+        assert (await purge.run(tenant.id, before_grace_ends=True)).none
+    async with engine.connect() as connection:
+        query = text("SELECT slug FROM platform.tenants WHERE id = :id")
+        left = await connection.scalar(query, {"id": tenant.id})
+    await engine.dispose()
+    assert PURGED_SLUG.fullmatch(left)
+    assert left != claimed
 
 
 async def test_a_request_after_the_purge_is_refused_at_once_and_brings_nothing_back(

@@ -188,6 +188,9 @@ async def test_who_signs_up_can_log_in_with_the_chosen_password(
         answer = await client.post(SIGN_UP, json=sign_up_body(password="short"))
         assert problem(answer) == (422, "invalid-tenant")
         assert "short" not in answer.json()["detail"]
+        purged = f"deleted-{made.json()['tenant_id'].replace('-', '')}"
+        answer = await client.post(SIGN_UP, json=sign_up_body(slug=purged))
+        assert problem(answer) == (422, "invalid-tenant"), "what the purge of this tenant leaves"
         answer = await client.post(SIGN_UP, json=sign_up_body(plan="enterprise"))
         assert answer.status_code == 422, "nobody chooses a plan for themselves"
     read = (await operator.client.get(f"{TENANTS}/{made.json()['tenant_id']}")).json()
