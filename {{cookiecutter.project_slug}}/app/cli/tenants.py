@@ -201,6 +201,28 @@ def isolate(
     _change(tenant, partial(Lifecycle.isolate, isolation=tier), "tenants:update", isolation=tier)
 
 
+@app.command("renew-logins")
+def renew_logins() -> None:
+    """Give every dedicated tenant its login anew: after a change of APP_SECRET_KEY, which their passwords hang on."""
+    if not asyncio.run(_renew_logins()):
+        raise typer.Exit(1)
+
+
+async def _renew_logins() -> bool:
+    """True when every one has its login. One that cannot have it keeps no other from it."""
+    settings, complete = load_settings(), True
+    async with lifecycle_from(settings) as (lifecycle, _):
+        for tenant in await lifecycle.dedicated():
+            renewed = "has its login anew"
+            try:
+                record = recorder("tenants:update", isolation=Isolation.DEDICATED)
+                await lifecycle.isolate(tenant.id, Isolation.DEDICATED, record=record)
+            except MENDABLE as error:
+                renewed, complete = f"not renewed: {in_one_line(error)}", False
+            console.print(f"{tenant.slug}: {renewed}", soft_wrap=True, highlight=False)
+    return complete
+
+
 @app.command()
 def delete(tenant: Slug) -> None:
     """Refuse a tenant's requests and keep its data for the grace; `restore` takes it back."""

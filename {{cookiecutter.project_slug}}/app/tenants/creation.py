@@ -18,7 +18,6 @@ from app.auth import service as auth
 from app.auth.passwords import PasswordHasher
 from app.core.context import DEFAULT_PLACEMENT, tenant_schema
 from app.core.ids import new_id
-from app.core.migrations import head_revision
 from app.limits.service import override_tenant_limit
 from app.tenants.errors import InvalidTenant, TenantExists, TenantNotFound
 from app.tenants.models import Plan, Tenant, TenantState
@@ -140,14 +139,11 @@ class Creation:
         return self.credentials
 
     async def _make_schema(self, registry: AsyncConnection) -> None:
-        revision = head_revision("tenant")
         if self._new.placement == DEFAULT_PLACEMENT:
-            await create_schema(registry, self._schema)
+            revision = await _create_schema(registry, self._schema)
         else:
             async with self._tools.owners.of(self._new.placement).begin() as placed:
-                await create_schema(placed, self._schema)
-                # An attempt that was interrupted there may have been made by an earlier release.
-                revision = (await placed.scalars(text("SELECT version_num FROM alembic_version"))).one()
+                revision = await _create_schema(placed, self._schema)
         await registry.execute(update(Tenant).where(Tenant.id == self._tenant_id).values(revision=revision))
 
     async def _make_roles(self, registry: AsyncConnection) -> None:
@@ -219,6 +215,12 @@ class Creation:
         ):
             yield session
             await session.flush()
+
+
+async def _create_schema(connection: AsyncConnection, schema: str) -> str:
+    """Returns the revision that it has: an earlier release, or a script behind head, may have made it."""
+    await create_schema(connection, schema)
+    return str((await connection.scalars(text("SELECT version_num FROM alembic_version"))).one())
 
 
 def generate_password() -> str:

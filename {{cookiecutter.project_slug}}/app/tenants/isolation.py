@@ -2,7 +2,7 @@
 
 The password is derived from the service's secret and the role's name (HMAC-SHA-256, RFC 2104), so every
 process knows it and the database holds its SCRAM verifier only. A new APP_SECRET_KEY needs
-`app tenants isolate` again for each dedicated tenant.
+`app tenants renew-logins`.
 """
 
 import hmac

@@ -12,7 +12,7 @@ from uuid import UUID
 import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
-from sqlalchemy import CursorResult, case, func, select, update
+from sqlalchemy import CursorResult, Row, case, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from app.core.context import tenant_schema
@@ -84,6 +84,16 @@ class Lifecycle:
                 async with in_schema(self._owners, connection, placement, tenant_schema(tenant_id)) as placed:
                     await self._set_tier(placed, tenant_schema(tenant_id), isolation)
         await self._publish(tenant_id, epoch)
+
+    async def dedicated(self) -> Sequence[Row[UUID, str]]:
+        """Id and slug of every living tenant with a login of its own, by slug."""
+        query = (
+            select(Tenant.id, Tenant.slug)
+            .where(Tenant.isolation == Isolation.DEDICATED, Tenant.state.in_(LIVING))
+            .order_by(Tenant.slug)
+        )
+        async with self._owners.registry.connect() as connection:
+            return (await connection.execute(query)).all()
 
     async def schedule_deletion(self, tenant_id: UUID, *, record: Record | None = None) -> datetime:
         """Refuse the tenant's requests and keep its data for the grace; returns when that ends.

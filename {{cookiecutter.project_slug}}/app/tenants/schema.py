@@ -143,8 +143,8 @@ async def exists(connection: AsyncConnection, schema: str) -> bool:
 async def give_login(connection: AsyncConnection, schema: str, secret_key: str) -> None:
     """Let the role log in itself, and the shared login no longer take it (the dedicated tier).
 
-    Its connections find its tables by themselves and end their transactions when these hang. Raises
-    InvalidTenant on Citus.
+    Its connections find its tables by themselves and end their transactions when these hang. Settings of the
+    role are forgotten: whoever once had its rights may have left some. Raises InvalidTenant on Citus.
     """
     _refuse_foreign(schema)
     await refuse_dedicated_on_citus(connection)
@@ -154,6 +154,8 @@ async def give_login(connection: AsyncConnection, schema: str, secret_key: str) 
         connection,
         f"""
         ALTER ROLE {schema} LOGIN PASSWORD '{verifier}';
+        ALTER ROLE {schema} RESET ALL;
+        ALTER ROLE {schema} IN DATABASE {database} RESET ALL;
         GRANT CONNECT ON DATABASE {database} TO {schema};
         REVOKE {schema} FROM {RUNTIME_ROLE};
         """,

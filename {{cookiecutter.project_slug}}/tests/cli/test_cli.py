@@ -10,14 +10,23 @@ from pathlib import Path
 import asyncpg
 import httpx
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import make_url
 
 from app.core.redis import make_redis
 from app.core.settings import Settings
 from app.embedded.files import locked
 from app.embedded.ports import free_port
+from app.main import create_app
 from tests.commands import run_command, run_interpreter, start_interpreter
-from tests.conftest import DatabaseURLs, MakeTenant, TestOperator, TestTenant, command_environment
+from tests.conftest import (
+    DatabaseURLs,
+    MakeTenant,
+    TestOperator,
+    TestTenant,
+    client_of,
+    command_environment,
+)
 
 
 @pytest.fixture
@@ -91,6 +100,23 @@ async def test_what_a_purge_leaves_is_said_in_words_and_a_repeated_purge_deletes
     assert (again.returncode, again.stderr) == (0, f"{tenant.id}: nothing is left\n")
     assert not [key async for key in redis.scan_iter(match=f"*{tenant.id.hex}*")]
     await redis.aclose()
+
+
+async def test_a_new_secret_key_needs_new_logins_of_dedicated_tenants(
+    environment: dict[str, str], settings: Settings, tenant: TestTenant, tmp_path: Path
+) -> None:
+    slug = tenant.login["tenant"]
+    assert run_command("tenants", "isolate", slug, cwd=tmp_path, **environment).returncode == 0
+    environment["APP_SECRET_KEY"] = "another-secret-" * 3
+    renewed = run_command("tenants", "renew-logins", cwd=tmp_path, **environment)
+    assert renewed.returncode == 0, renewed.stderr
+    assert f"{slug}: has its login anew\n" in renewed.stderr
+    changed = settings.model_copy(update={"secret_key": SecretStr(environment["APP_SECRET_KEY"])})
+    application = create_app(changed)
+    async with application.router.lifespan_context(application), client_of(application) as client:
+        client.headers["Authorization"] = tenant.client.headers["Authorization"]
+        assert (await client.get("/v1/resources")).status_code == 200
+    assert run_command("tenants", "isolate", slug, "pooled", cwd=tmp_path, **environment).returncode == 0
 
 
 async def test_one_that_cannot_be_purged_keeps_no_other_from_it(

@@ -389,6 +389,21 @@ async def test_a_dedicated_tenant_logs_in_itself_and_the_shared_login_cannot_tak
         assert not (await stored(app, tenant)).dedicated
 
 
+async def test_what_somebody_set_for_a_role_is_gone_when_it_gets_a_login(
+    app: FastAPI, settings: Settings, tenant: TestTenant
+) -> None:
+    """A role may change its own settings, which act at a login: until then on nobody, and then for good."""
+    async with app.state.database.tenant(tenant.schema) as session:
+        database = await session.scalar(text("SELECT quote_ident(current_database())"))
+        for where in ("", f"IN DATABASE {database}"):
+            poison = f"ALTER ROLE CURRENT_USER {where} SET default_transaction_read_only = on"
+            await session.execute(text(poison))
+    async with lifecycle_from(settings) as (lifecycle, _):
+        await lifecycle.isolate(tenant.id, Isolation.DEDICATED)
+        assert (await tenant.client.post("/v1/resources", json={"name": "x"})).status_code == 201
+        await lifecycle.isolate(tenant.id, Isolation.POOLED)
+
+
 async def test_a_dedicated_tenant_is_purged_like_any_other(
     settings: Settings, tenant: TestTenant, database_urls: DatabaseURLs
 ) -> None:

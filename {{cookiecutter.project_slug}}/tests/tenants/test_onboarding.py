@@ -3,6 +3,7 @@
 import asyncio
 import json
 import secrets
+import shutil
 import uuid
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import text
 
+from app.core import migrations
 from app.core.context import tenant_schema
 from app.core.database import owner_engine
 from app.core.settings import Settings
@@ -157,6 +159,20 @@ async def test_the_first_admin_may_have_a_password_that_was_given(
 async def bootstrap(environment: dict[str, str]) -> tuple[int, str, str]:
     done = await asyncio.to_thread(run_command, "tenants", "bootstrap", **environment)
     return done.returncode, done.stdout, done.stderr
+
+
+async def test_the_registry_says_what_a_script_behind_head_has_made(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later = Path(shutil.copytree(migrations.MIGRATIONS, tmp_path / "migrations"))
+    (later / "tenant/versions/0002_later.py").write_text(
+        'revision = "0002"\ndown_revision = "0001"\ndef upgrade() -> None: ...\ndef downgrade() -> None: ...\n'
+    )
+    monkeypatch.setattr(migrations, "MIGRATIONS", later)
+    assert migrations.head_revision("tenant") == "0002"
+    new = new_tenant()
+    await create(settings, new)
+    assert (await registry_row(settings, new.slug)).revision == "0001"
 
 
 async def test_a_slug_is_taken_once_even_by_concurrent_creations(settings: Settings) -> None:
