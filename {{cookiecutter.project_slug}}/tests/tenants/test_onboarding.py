@@ -165,9 +165,8 @@ async def test_the_registry_says_what_a_script_behind_head_has_made(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     later = Path(shutil.copytree(migrations.MIGRATIONS, tmp_path / "migrations"))
-    (later / "tenant/versions/0002_later.py").write_text(
-        'revision = "0002"\ndown_revision = "0001"\ndef upgrade() -> None: ...\ndef downgrade() -> None: ...\n'
-    )
+    second = later / "tenant/versions/0002_later.py"
+    second.write_text('revision = "0002"\ndown_revision = "0001"\ndef upgrade(): ...\ndef downgrade(): ...\n')
     monkeypatch.setattr(migrations, "MIGRATIONS", later)
     assert migrations.head_revision("tenant") == "0002"
     new = new_tenant()
