@@ -203,7 +203,7 @@ def isolate(
 
 @app.command("renew-logins")
 def renew_logins() -> None:
-    """Give every dedicated tenant its login anew, after a change of APP_SECRET_KEY: it makes their passwords."""
+    """Give every dedicated tenant its login anew: after a change of APP_SECRET_KEY, which makes passwords."""
     if not asyncio.run(_renew_logins()):
         raise typer.Exit(1)
 
