@@ -201,6 +201,35 @@ async def test_a_refused_revision_is_named_and_nothing_runs(
     assert await database.revisions(members) == [(HEAD, HEAD)]
 
 
+async def test_a_revision_that_exits_or_prints_neither_hides_nor_spoils_the_answer(
+    project: Project, database: FleetDatabase
+) -> None:
+    await database.add(1)
+    project.add("x1", "print('loaded')" + ADD_COLUMN.replace("():", "():\n    print('rendered')", 1))
+    planned = project.migrate("plan", "--json")
+    assert json.loads(planned.stdout)["tenants"][0]["end"] == "x1"
+    assert "loaded" in planned.stderr
+    assert "rendered" in planned.stderr
+    project.add("x1", "import sys; sys.exit(0)")
+    exited = project.migrate("plan")
+    assert exited.returncode == 1
+    assert "(x1_added.py): SystemExit" in exited.stderr
+    for command in (("revision", "tenant", "more"), ("status",)):
+        finished = project.migrate(*command)
+        assert finished.returncode == 1
+        assert "Traceback" not in finished.stderr
+    assert project.migrate("revision", "tenant", " _ ").returncode == 2
+
+
+async def test_a_purged_tenant_counts_no_more(database: FleetDatabase) -> None:
+    await database.add(1)
+    await database.run(
+        "INSERT INTO platform.tenants (id, slug, name, state, placement)"
+        " VALUES (gen_random_uuid(), 'gone', 'Gone', 'deleted', 'default')"
+    )
+    assert (await database.fleet().status()).revisions == {"default": {HEAD: 1}}
+
+
 async def test_a_second_migrator_says_so_and_leaves(project: Project, database: FleetDatabase) -> None:
     async with database.connect() as other:
         await other.execute(f"SELECT pg_advisory_lock({MIGRATION_LOCK})")
