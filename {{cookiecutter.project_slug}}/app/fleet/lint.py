@@ -64,7 +64,12 @@ def _reasons(tree: RevisionTree, revision: Revision) -> Iterator[str]:
     if not REVISION_PATTERN.fullmatch(revision.id):
         yield "its id may hold letters, digits and underscores, at most 32"
         return
-    source = ast.parse(revision.path.read_bytes())
+    try:
+        source = ast.parse(revision.path.read_bytes())
+    except (SyntaxError, ValueError) as error:
+        # Python overlooks in a comment what is no UTF-8.
+        yield f"it cannot be read: {error}"
+        return
     yield from _source_reasons(tree, source)
     irreversible = _irreversible(source)
     if irreversible == "":

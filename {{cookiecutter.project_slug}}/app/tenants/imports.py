@@ -199,7 +199,9 @@ class Import:
             async with in_schema(self._owners, registry, to.placement, schema) as placed:
                 await drop_schema(placed, schema)
                 await create_schema(placed, schema, tables=revisions.script_to(told.revision))
-                await _load(archive, to, placed, registry, progress)
+                order = [entry.table for entry in archive.manifest.tables]
+                async with copying.loading(placed, schema, order):
+                    await _load(archive, to, placed, registry, progress)
                 await copying.restart_sequences(placed, schema)
 
         async def upgrade(registry: AsyncConnection) -> None:

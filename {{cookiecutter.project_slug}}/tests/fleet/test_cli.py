@@ -41,6 +41,20 @@ def downgrade():
     op.drop_table("notes")
 """
 
+# A circle of foreign keys, and names that need quotes.
+CIRCLE = r"""
+def upgrade():
+    op.add_column("users", sa.Column("favourite_id", sa.Uuid(), sa.ForeignKey("resources.id", name="favourite")))
+    op.add_column("users", sa.Column("displayName", sa.Text()))
+    op.execute('CREATE TABLE "Odd/\:one, näme" ("a, ""b""\:c" bigint GENERATED ALWAYS AS IDENTITY, "D" text)')
+
+def downgrade():
+    op.execute('DROP TABLE "Odd/\:one, näme"')
+    op.drop_column("users", "displayName")
+    op.drop_column("users", "favourite_id")
+"""
+ODD_TABLE = '"Odd/:one, näme"'
+
 
 class Project:
     """A copy of the program with revisions of its own, which a test may add to."""
@@ -121,7 +135,7 @@ async def test_a_fleet_is_planned_migrated_and_checked(project: Project, databas
     assert "no drift" in status.stdout
 
 
-async def test_identity_columns_count_for_every_tenant_wherever_it_lives(
+async def test_identity_columns_circles_and_odd_names_are_kept_wherever_a_tenant_lives(
     project: Project, database: FleetDatabase, make_database: MakeDatabase, tmp_path: Path
 ) -> None:
     """Old tenants and new, copied and moved ones, as the tenant's role, which owns nothing."""
@@ -135,6 +149,7 @@ async def test_identity_columns_count_for_every_tenant_wherever_it_lives(
 
     [old] = await database.add()
     project.add("x1", IDENTITIES)
+    project.add("x2", CIRCLE, down="x1")
     for command in ("golden", "apply"):
         ran("migrate", command)
     assert await noted(database, old.schema) == (1, 1)
@@ -143,14 +158,21 @@ async def test_identity_columns_count_for_every_tenant_wherever_it_lives(
     schema = schema_of(json.loads(ran(*new))["tenant_id"])
     assert [await noted(database, schema) for _ in range(2)] == [(1, 1), (2, 2)]
 
+    await database.run(
+        f"UPDATE {schema}.users SET \"displayName\" = 'Ada', favourite_id = (SELECT id FROM {schema}.resources LIMIT 1);"
+        f"UPDATE {schema}.resources SET owner_id = (SELECT id FROM {schema}.users LIMIT 1);"
+        f"INSERT INTO {schema}.{ODD_TABLE} (\"D\") VALUES ('d')"
+    )
     archive = tmp_path / "new.tar.gz"
     ran("tenants", "export", "new", "--to", str(archive))
     ran("tenants", "import", str(archive), "--slug", "copy", "--new-id")
     copied = await database.value("SELECT id FROM platform.tenants WHERE slug = 'copy'")
     assert await noted(database, schema_of(copied)) == (3, 3)
+    assert await knotted(database, schema_of(copied)) == ("Ada", 2, "d", True)
 
     ran("tenants", "move", "new", "--to", "second")
     assert await noted(second, schema) == (3, 3)
+    assert await knotted(second, schema) == ("Ada", 2, "d", True)
     ran("tenants", "move", "new", "--to", "default")
     assert await noted(database, schema) == (4, 4)
 
@@ -169,6 +191,22 @@ async def noted(database: FleetDatabase, schema: str) -> tuple[int, int]:
         )
     await routed.close()
     return note, resource
+
+
+async def knotted(database: FleetDatabase, schema: str) -> tuple[str, int, str, bool]:
+    """What an administrator is called, how many resources the circle reaches, the odd row; and the key is valid."""
+    async with database.connect() as connection:
+        found = await connection.fetchrow(
+            f"""
+            SELECT u."displayName", (SELECT count(*) FROM {schema}.resources WHERE owner_id = u.id),
+                   (SELECT "D" FROM {schema}.{ODD_TABLE}),
+                   (SELECT convalidated FROM pg_constraint
+                     WHERE conname = 'favourite' AND connamespace = CAST($1 AS regnamespace))
+              FROM {schema}.users u JOIN {schema}.resources r ON r.id = u.favourite_id
+            """,
+            schema,
+        )
+    return tuple(found)
 
 
 async def test_failures_and_drift_are_exit_code_one(project: Project, database: FleetDatabase) -> None:

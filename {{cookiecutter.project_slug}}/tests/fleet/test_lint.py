@@ -256,7 +256,10 @@ def test_several_heads_are_refused(make_tree: MakeTree) -> None:
         ("import sys\nsys.exit(0)", r"cannot be read \(y1_other\.py\): SystemExit"),
         (f"revision = 5\ndown_revision = '{HEAD}'\n{body('pass')}", "`revision` must be text"),
         (f"revision = 'y1'\ndown_revision = 5\n{body('pass')}", "must be text"),
-        (f"revision = 'y1'  # \udcff\ndown_revision = '{HEAD}'\n{body('pass')}", r"cannot be read.*y1_other\.py"),
+        (
+            f"revision = 'y1'\nname = '\udcff'\ndown_revision = '{HEAD}'\n{body('pass')}",
+            r"cannot be read.*y1_other\.py",
+        ),
         (f"revision = 'y1'\ndown_revision = 'nowhere'\n{body('pass')}", "cannot be read"),
         (f"revision = 'x1'\ndown_revision = '{HEAD}'\n{body('pass')}", "more than once"),
         (f"revision = 'y1'\ndown_revision = ('x1', '{HEAD}')\n{body('pass')}", "merges several"),

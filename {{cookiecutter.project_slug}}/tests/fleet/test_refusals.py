@@ -90,6 +90,7 @@ FORBIDDEN = {
     "comment on database a is 'x'": "COMMENT ON",
 }  # fmt: skip
 
+
 @pytest.mark.parametrize("spelling", SPELLINGS)
 def test_what_is_forbidden_is_seen_in_every_spelling(spelling: str) -> None:
     passed = {
