@@ -6,6 +6,7 @@ Each command is brought into one spelling, so that rules about it need to know b
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 from app.fleet.sql import Token, read_tokens, split_tokens
@@ -17,12 +18,13 @@ _NO_WORD: Final = re.compile(r"[^\w$]")
 # Behind these a statement of PL/pgSQL begins; the last is the end of a label.
 _OPENING: Final = ("begin", "declare", "then", "else", "loop", ">")
 # How the commands of PostgreSQL begin that PL/pgSQL hands on. All else is PL/pgSQL's own.
-_VERBS: Final = frozenset(
-    """abort alter analyze call checkpoint cluster comment commit copy create deallocate delete discard do
-    drop explain grant import insert listen load lock merge notify prepare reassign refresh reindex release
-    reset revoke rollback savepoint security select set show start table truncate unlisten update vacuum
-    values with""".split()
-)
+_VERBS: Final = (
+    "abort", "alter", "analyze", "call", "checkpoint", "cluster", "comment", "commit", "copy",
+    "create", "deallocate", "delete", "discard", "do", "drop", "explain", "grant", "import",
+    "insert", "listen", "load", "lock", "merge", "notify", "prepare", "reassign", "refresh",
+    "reindex", "release", "reset", "revoke", "rollback", "savepoint", "security", "select", "set",
+    "show", "start", "table", "truncate", "unlisten", "update", "vacuum", "values", "with",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +59,13 @@ def _commands(tokens: Sequence[Token], *, nested: bool) -> Iterator[Command]:
 
 def _bodies(tokens: Sequence[Token]) -> Iterator[Command]:
     """What a function does. Its language is the lint's to judge; what is no SQL is read as PL/pgSQL."""
-    after = dict(zip(tokens, tokens[1:], strict=False))
+    after = dict(pairwise(tokens))
     in_sql = any(after[token].value.lower() == "sql" for token in tokens[:-1] if token.says("language"))
-    for before, token in zip(tokens, tokens[1:], strict=False):
+    for before, token in pairwise(tokens):
         if before.says("as") and token.kind == "string":
             yield from read_commands(token.value, nested=True) if in_sql else _code(token.value)
-    if atomic := next((at for at, token in enumerate(tokens) if token.says("atomic")), None):
+    atomic = next((at for at, token in enumerate(tokens) if token.says("atomic")), None)
+    if atomic is not None:
         for statement in split_tokens(tokens[atomic + 1 : -1]):
             if statement:
                 yield from _commands(statement, nested=True)

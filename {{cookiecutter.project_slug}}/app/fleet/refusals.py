@@ -57,6 +57,7 @@ def _rules(*rules: tuple[str, str]) -> _Rules:
 # Anywhere in a command.
 _CONTAINED: Final = _rules(
     (r'(?<![\w"])"?set_config"? \(|\bupdate (?:only )?(?:"?pg_catalog"? \. )?"?pg_settings\b', NO_SET_CONFIG),
+    (r"\buescape\b", "it changes the sign that escapes begin with (UESCAPE); write the letters themselves"),
     (r"^create type \S+(?: \. \S+)? as enum\b", NO_ENUM),
     (
         r"^(?:create|alter) (?:or replace )?(?:function|procedure|routine)\b(?:(?! begin atomic).)*\bset "
@@ -93,7 +94,7 @@ _BEGINNINGS: Final = _rules(
         " logins, and onboarding the role of each tenant",
     ),
 )
-# The same, of a tenant's revision alone. What a platform revision makes it also grants, and it is never moved.
+# Of a tenant's revision alone. What a platform revision makes it also grants, and it is never moved.
 _TENANT_CONTAINED: Final = _rules(
     (r"^create (?:(?:temp|temporary|unlogged) )?sequence\b|\bdefault \(* ?nextval \(", NO_SEQUENCE),
     (r"\bsecurity definer\b", NO_DEFINER),
@@ -115,7 +116,7 @@ _TENANT_CONTAINED: Final = _rules(
         " drop a plain table at the end",
     ),
     (
-        rf"^(?:create|alter) (?:or replace )?(?:function|procedure)\b.*\blanguage (?!plpgsql\b|sql\b)"
+        r"^(?:create|alter) (?:or replace )?(?:function|procedure)\b.*\blanguage (?!plpgsql\b|sql\b)"
         r"|^do\b.*\blanguage (?!plpgsql\b)",
         "it is in a language that is not read here; write LANGUAGE plpgsql or sql, without quotes",
     ),
@@ -146,7 +147,8 @@ _TENANT_BEGINNINGS: Final = _rules(
         " revoked stays revoked (say `irreversible`)",
     ),
     (
-        rf"revoke (?!.*\bon (?!(?:all|database|domain|foreign|language|large|parameter|schema|tablespace|type)\b))",
+        r"revoke (?!.*\bon "
+        r"(?!(?:all|database|domain|foreign|language|large|parameter|schema|tablespace|type)\b))",
         "it revokes what a tenant's revision does not give; REVOKE … ON takes a table or a function",
     ),
     (
@@ -161,8 +163,8 @@ _TENANT_ALLOWED: Final = re.compile(
     r"|create (?:or replace )?(?:recursive )?view\b"
     r"|create (?:or replace )?(?:function|procedure|(?:constraint )?trigger)\b"
     r"|alter (?:table|index|view|function|procedure|routine|trigger|statistics)\b"
-    r"|drop (?:table|index|view|materialized view|function|procedure|routine|trigger|statistics|sequence|type|domain"
-    r"|rule|policy|aggregate)\b"
+    r"|drop (?:table|index|view|materialized view|function|procedure|routine|trigger|statistics|sequence|type"
+    r"|domain|rule|policy|aggregate)\b"
     r"|comment on (?:table|column|index|view|function|procedure|constraint|trigger|statistics)\b"
 )
 _VIEW: Final = re.compile(r"create (?:or replace )?(?:recursive )?view\b")
@@ -183,7 +185,8 @@ _KIND: Final = "table|view|index|function|procedure|routine|trigger|statistics|s
 _QUALIFIED: Final = re.compile(
     r"(?:^update|^merge into|\binsert into|(?<!distinct )\bfrom|\bjoin|\breferences|^lock(?: table)?"
     r"|^truncate(?: table)?|^analyze"
-    rf"|^(?:create|alter|drop|comment on) (?:(?:or replace|unlogged|recursive|unique|constraint|materialized) )*(?:{_KIND})"
+    r"|^(?:create|alter|drop|comment on)"
+    rf" (?:(?:or replace|unlogged|recursive|unique|constraint|materialized) )*(?:{_KIND})"
     r"|^create (?:unique )?index [^(]*?\bon|^create (?:or replace )?(?:constraint )?trigger .*? on"
     r"|^revoke .*? on(?: table| function)?)"
     rf" (?:concurrently )?(?:if (?:not )?exists )?(?:only )?"
@@ -236,6 +239,6 @@ def _unlisted(text: str, *, nested: bool) -> Iterator[str]:
         yield NO_UNKNOWN
     else:
         yield (
-            f"it runs {' '.join(words).upper()}, which no tenant's revision may: tables, indexes, views, functions,"
-            " triggers, comments and rows are its business"
+            f"it runs {' '.join(words).upper()}, which no tenant's revision may; what it may change are tables,"
+            " indexes, views, functions, triggers, comments and rows"
         )

@@ -7,10 +7,14 @@ from typing import Final, Literal, Self
 
 Kind = Literal["comment", "string", "name", "word", "other"]
 
+_ESCAPED: Final = r"'(?:[^'\\]|\\.|'')*'"
+_PLAIN: Final = r"'(?:[^']|'')*'"
+# A string goes on in the next line that begins with a quote.
+_JOINT: Final = r"(?:[^\S\r\n]*(?:--[^\r\n]*)?[\r\n])+[^\S\r\n]*"
 # Strings follow standard_conforming_strings. A comment is only begun here, because comments nest.
 _TOKEN: Final = re.compile(
     r"(?P<comment>--[^\r\n]*|/\*)"
-    r"|(?P<string>e'(?:[^'\\]|\\.|'')*'|(?:[bnx]|u&)?'(?:[^']|'')*'"
+    rf"|(?P<string>e{_ESCAPED}(?:{_JOINT}{_ESCAPED})*|(?:[bnx]|u&)?{_PLAIN}(?:{_JOINT}{_PLAIN})*"
     r"|\$(?P<tag>(?:[^\W\d]\w*)?)\$.*?\$(?P=tag)\$)"
     r'|(?P<name>(?:u&)?"(?:[^"]|"")*")'
     r"|(?P<word>[^\W\d][\w$]*)"
@@ -109,11 +113,13 @@ def _comment_end(sql: str, position: int) -> int:
 def _string(raw: str, tag: str | None) -> str:
     if tag is not None:
         return raw[len(tag) + 2 : -len(tag) - 2]
-    prefix, _, quoted = raw.partition("'")
-    inner = quoted[:-1].replace("''", "'")
-    if prefix.lower() == "e":
+    prefix = raw.partition("'")[0].lower()
+    part = _ESCAPED if prefix == "e" else _PLAIN
+    pieces = re.findall(rf"--[^\r\n]*|({part})", raw[len(prefix) :], re.DOTALL)
+    inner = "".join(piece[1:-1] for piece in pieces).replace("''", "'")
+    if prefix == "e":
         return inner.encode("latin-1", "backslashreplace").decode("unicode_escape", "replace")
-    return _unescaped(inner) if prefix.lower() == "u&" else inner
+    return _unescaped(inner) if prefix == "u&" else inner
 
 
 def _unquoted(raw: str) -> str:

@@ -85,7 +85,7 @@ class Manifest(_Part):
 
 
 def member_name(folder: Folder, table: str) -> str:
-    """Where a table lies in the archive: under its name, or under a digest of one that no file should have."""
+    """Where a table lies in the archive: under its name, or the digest of one that no file should have."""
     if not PLAIN_NAME.fullmatch(table):
         table = f"-{hashlib.sha256(table.encode()).hexdigest()[:32]}"
     return f"{folder}{table}.csv"

@@ -44,7 +44,8 @@ def downgrade():
 # A circle of foreign keys, and names that need quotes.
 CIRCLE = r"""
 def upgrade():
-    op.add_column("users", sa.Column("favourite_id", sa.Uuid(), sa.ForeignKey("resources.id", name="favourite")))
+    favourite = sa.ForeignKey("resources.id", name="favourite")
+    op.add_column("users", sa.Column("favourite_id", sa.Uuid(), favourite))
     op.add_column("users", sa.Column("displayName", sa.Text()))
     op.execute('CREATE TABLE "Odd/\:one, näme" ("a, ""b""\:c" bigint GENERATED ALWAYS AS IDENTITY, "D" text)')
 
@@ -159,7 +160,8 @@ async def test_identity_columns_circles_and_odd_names_are_kept_wherever_a_tenant
     assert [await noted(database, schema) for _ in range(2)] == [(1, 1), (2, 2)]
 
     await database.run(
-        f"UPDATE {schema}.users SET \"displayName\" = 'Ada', favourite_id = (SELECT id FROM {schema}.resources LIMIT 1);"
+        f"UPDATE {schema}.users SET \"displayName\" = 'Ada',"
+        f" favourite_id = (SELECT id FROM {schema}.resources LIMIT 1);"
         f"UPDATE {schema}.resources SET owner_id = (SELECT id FROM {schema}.users LIMIT 1);"
         f"INSERT INTO {schema}.{ODD_TABLE} (\"D\") VALUES ('d')"
     )
@@ -194,7 +196,7 @@ async def noted(database: FleetDatabase, schema: str) -> tuple[int, int]:
 
 
 async def knotted(database: FleetDatabase, schema: str) -> tuple[str, int, str, bool]:
-    """What an administrator is called, how many resources the circle reaches, the odd row; and the key is valid."""
+    """A user's name, how many resources the circle reaches, the odd row, whether the key was checked."""
     async with database.connect() as connection:
         found = await connection.fetchrow(
             f"""

@@ -26,6 +26,9 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
     "in a handler": lambda sql: f"DO $$ BEGIN SELECT 1; EXCEPTION WHEN others THEN {sql}; END $$",
     "in a block in quotes": lambda sql: f"DO LANGUAGE plpgsql '<<l>> BEGIN {in_quotes(sql)}; END'",
     "in a block in escapes": lambda sql: f"DO E'BEGIN\\n{in_quotes(sql)}; END'",
+    "in a block in quotes over lines": lambda sql: (
+        f"DO 'BEGIN {in_quotes(sql)[:9]}' -- it's\n '{in_quotes(sql)[9:]}; END'"
+    ),
     "in EXECUTE": lambda sql: f"DO $$ BEGIN EXECUTE /* x */ '{in_quotes(sql)}'; END $$",
     "in EXECUTE of parts": lambda sql: (
         f"DO $$ BEGIN EXECUTE ('{in_quotes(sql[:5])}' || '{in_quotes(sql[5:])}'); END $$"
@@ -122,12 +125,15 @@ def test_what_only_a_block_can_do_is_refused(sql: str, reason: str) -> None:
 @pytest.mark.parametrize(
     "sql",
     [
-        "CREATE FUNCTION f() RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT CASE WHEN true THEN 1 END; SELECT 2; END",
-        "CREATE FUNCTION f() RETURNS void LANGUAGE sql BEGIN ATOMIC UPDATE users SET role = 'a'; END; SELECT 1",
+        "CREATE FUNCTION f() RETURNS int LANGUAGE sql"
+        " BEGIN ATOMIC SELECT CASE WHEN true THEN 1 END; SELECT 2; END",
+        "CREATE FUNCTION f() RETURNS void LANGUAGE sql"
+        " BEGIN ATOMIC UPDATE users SET role = 'a'; END; SELECT 1",
         "CREATE OR REPLACE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
         " IF NEW.name IS DISTINCT FROM OLD.name THEN NEW.updated_at := now(); END IF; RETURN NEW; END $$;"
         " CREATE TRIGGER t BEFORE UPDATE ON users FOR EACH ROW EXECUTE FUNCTION f(); DROP TRIGGER t ON users",
-        "CREATE VIEW v WITH (security_invoker = true) AS SELECT a.id FROM users a JOIN resources b ON a.id = b.owner_id",
+        "CREATE VIEW v WITH (security_invoker = true) AS"
+        " SELECT a.id FROM users a JOIN resources b ON a.id = b.owner_id",
         "CREATE OR REPLACE VIEW v (a) WITH (security_barrier, security_invoker) AS SELECT 1",
         "ALTER VIEW v SET (security_invoker = true); ALTER VIEW v RENAME TO w; DROP VIEW w",
         "DO $$ DECLARE tenant text := quote_ident(current_schema()); BEGIN"

@@ -28,7 +28,6 @@ from app.tenants.archive import verify
 from app.tenants.bootstrap import export_from, import_from, lifecycle_from, onboarding_from
 from app.tenants.copying import load_order
 from app.tenants.errors import (
-    CopyFailed,
     InvalidTenant,
     NothingToResume,
     TenantExists,
