@@ -111,7 +111,8 @@ _TENANT_CONTAINED: Final = _rules(
     ),
     (r"^alter .*\bset schema\b", NO_SCHEMA.format("SET SCHEMA")),
     (
-        r"^create (?:(?:global|local) )?temp(?:orary)?\b",
+        r"^create (?:(?:global|local) )?temp(?:orary)?\b"
+        r"|^(?:select|with) .*\binto temp(?:orary)? (?!from\b|,)",
         "it makes a temporary object, which the next tenants of the batch would find before their own;"
         " drop a plain table at the end",
     ),
@@ -183,7 +184,8 @@ _SERIAL: Final = re.compile(
 _KIND: Final = "table|view|index|function|procedure|routine|trigger|statistics|sequence|type|domain"
 # Where a name stands that may have a schema before it.
 _QUALIFIED: Final = re.compile(
-    r"(?:^update|^merge into|\binsert into|(?<!distinct )\bfrom|\bjoin|\breferences|^lock(?: table)?"
+    r"(?:\bupdate|^merge into(?:.*? using)?|\binsert into|(?<!distinct )\bfrom|\bjoin|\breferences"
+    r"|^lock(?: table)?|\bexecute (?:function|procedure)|\( like|\binherit|\bpartition(?: of)?"
     r"|^truncate(?: table)?|^analyze"
     r"|^(?:create|alter|drop|comment on)"
     rf" (?:(?:or replace|unlogged|recursive|unique|constraint|materialized) )*(?:{_KIND})"
@@ -194,6 +196,7 @@ _QUALIFIED: Final = re.compile(
 )
 # In these calls FROM is no clause.
 _FROM_IN_CALL: Final = re.compile(r"\b(?:extract|overlay|substring|trim) \([^()]* from\b")
+_QUALIFIED_CALL: Final = re.compile(rf'(?<![\w$"])(?!"?pg_catalog\b)({_WORD}) \. {_WORD} \(')
 _SHARED: Final = re.compile(rf'(?<![\w$"])"?({PLATFORM_SCHEMA}|public)"? \. {_WORD}')
 
 
@@ -220,8 +223,8 @@ def _tenant_refusals(command: Command) -> Iterator[str]:
         reasons += [reason for begins, reason in _TENANT_BEGINNINGS if begins.match(text)]
         if _VIEW.match(text) and not _INVOKER.search(text.partition(" as ")[0]):
             reasons.append(NO_VIEW_OF_THE_OWNER)
-        if found := _QUALIFIED.search(_FROM_IN_CALL.sub("", text)) or _SHARED.search(text):
-            reasons.append(NO_SCHEMA.format(f"{found[1]}…"))
+        if found := _name_of_a_schema(text):
+            reasons.append(NO_SCHEMA.format(f"{found}…"))
         # At the top the form of the whole revision decides.
         is_control = _TRANSACTION.match(text) is not None
         if command.nested and is_control:
@@ -229,6 +232,13 @@ def _tenant_refusals(command: Command) -> Iterator[str]:
         if not reasons and not is_control and not any(_refusals(command)):
             reasons += _unlisted(text, nested=command.nested)
     yield from reasons
+
+
+def _name_of_a_schema(text: str) -> str | None:
+    """A schema before a name, other than PostgreSQL's own; aliases stand before columns too."""
+    clauses = _FROM_IN_CALL.sub("", text)
+    found = _QUALIFIED.search(clauses) or _QUALIFIED_CALL.search(text) or _SHARED.search(text)
+    return found and found[1]
 
 
 def _unlisted(text: str, *, nested: bool) -> Iterator[str]:
@@ -239,6 +249,6 @@ def _unlisted(text: str, *, nested: bool) -> Iterator[str]:
         yield NO_UNKNOWN
     else:
         yield (
-            f"it runs {' '.join(words).upper()}, which no tenant's revision may; what it may change are tables,"
+            f"it runs {' '.join(words).upper()}, which no tenant's revision may; it may change tables,"
             " indexes, views, functions, triggers, comments and rows"
         )

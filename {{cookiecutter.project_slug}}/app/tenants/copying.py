@@ -12,6 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.tenants.errors import CopyFailed
+from app.tenants.manifest import shown
 from app.tenants.schema import driver_of
 
 VERSION_TABLE: Final = "alembic_version"
@@ -213,7 +214,9 @@ def refuse_differences(expected: Sequence[Rows], found: Sequence[Rows]) -> None:
     present = {rows.table: sorted(rows.columns) for rows in found}
     differing = sorted(name for name in {*wanted, *present} if wanted.get(name) != present.get(name))
     if differing:
-        raise CopyFailed(f"These tables are not what their revision says: {', '.join(differing)}.")
+        raise CopyFailed(
+            f"These tables are not what their revision says: {', '.join(map(shown, differing))}."
+        )
 
 
 def _count(status: str) -> int:

@@ -20,7 +20,7 @@ from app.tenants.creation import SLUG_PATTERN, Record, claim_slug, find_tenant, 
 from app.tenants.errors import CopyFailed, InvalidTenant, TenantIdTaken, TenantNotFound, UnusableArchive
 from app.tenants.export import LIMITS_TABLE, USAGE_TABLE
 from app.tenants.lifecycle import announce
-from app.tenants.manifest import ArchivedTable, Manifest
+from app.tenants.manifest import ArchivedTable, Manifest, shown
 from app.tenants.models import Isolation, OperationKind, Tenant, TenantState
 from app.tenants.operations import Step, tenant_locked
 from app.tenants.placements import OwnerDatabases
@@ -139,7 +139,7 @@ class Import:
         unknown = {entry.table for entry in manifest.platform_tables} - IMPORTED_TABLES
         if unknown:
             raise UnusableArchive(
-                f"Rows of these shared tables are not imported: {', '.join(sorted(unknown))}."
+                f"Rows of these shared tables are not imported: {', '.join(map(shown, sorted(unknown)))}."
             )
         schema = tenant_schema(new_id())
         await self._owners.refuse_unready(to.placement)

@@ -84,6 +84,11 @@ class Manifest(_Part):
             raise UnusableArchive(f"Its manifest is not valid: {listed}") from None
 
 
+def shown(name: str) -> str:
+    """A name for a person to read: an archive may be hostile, and a terminal obeys."""
+    return name if PLAIN_NAME.fullmatch(name) else ascii(name)
+
+
 def member_name(folder: Folder, table: str) -> str:
     """Where a table lies in the archive: under its name, or the digest of one that no file should have."""
     if not PLAIN_NAME.fullmatch(table):

@@ -508,6 +508,10 @@ def hostile_table(manifest: dict[str, Any]) -> None:
     manifest["tables"][0]["table"] = "../../etc/passwd"
 
 
+def no_name(manifest: dict[str, Any]) -> None:
+    manifest["tables"][0]["table"] = "a\0b"
+
+
 def missing_table(manifest: dict[str, Any]) -> None:
     del manifest["tables"][0]
 
@@ -520,7 +524,7 @@ def other_order(manifest: dict[str, Any]) -> None:
     ("change", "reason"),
     [(wrong_rows, "number of rows"), (wrong_sum, "checksum"), (other_version, "version 2"),
      (other_revision, "revision 9999"), (revision_prefix, "revision 000"), (unknown_field, "surprise"),
-     (hostile_slug, "tenant.slug"), (hostile_table, "tables.0.table"), (missing_table, "content differ"),
+     (hostile_slug, "tenant.slug"), (hostile_table, "content differ"), (no_name, "tables.0.table"), (missing_table, "content differ"),
      (other_order, "content differ")],
 )  # fmt: skip
 async def test_a_manifest_that_does_not_fit_changes_nothing(
