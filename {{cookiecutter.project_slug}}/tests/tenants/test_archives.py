@@ -524,8 +524,8 @@ def other_order(manifest: dict[str, Any]) -> None:
     ("change", "reason"),
     [(wrong_rows, "number of rows"), (wrong_sum, "checksum"), (other_version, "version 2"),
      (other_revision, "revision 9999"), (revision_prefix, "revision 000"), (unknown_field, "surprise"),
-     (hostile_slug, "tenant.slug"), (hostile_table, "content differ"), (no_name, "tables.0.table"), (missing_table, "content differ"),
-     (other_order, "content differ")],
+     (hostile_slug, "tenant.slug"), (hostile_table, "content differ"), (no_name, "tables.0.table"),
+     (missing_table, "content differ"), (other_order, "content differ")],
 )  # fmt: skip
 async def test_a_manifest_that_does_not_fit_changes_nothing(
     settings: Settings,
