@@ -1,6 +1,7 @@
 """`migrate`: prepare a PostgreSQL and bring its schemas to head."""
 
 import asyncio
+import re
 import sys
 from typing import Annotated
 
@@ -144,6 +145,10 @@ def revision(
     """Start an empty revision in one of the trees, to be written by hand."""
     if tree not in {"platform", "tenant"}:
         raise typer.BadParameter("platform or tenant", param_hint="tree")
+    # Else the file would be named by its id alone.
+    if not re.search(r"[^\W_]", message):
+        raise typer.BadParameter("say in a few words what changes", param_hint="message")
+    RevisionTree("platform" if tree == "platform" else "tenant").head  # noqa: B018  # raises RevisionRefused
     config = alembic_config("platform" if tree == "platform" else "tenant")
     command.revision(config, message=message)
 

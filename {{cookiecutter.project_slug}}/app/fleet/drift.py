@@ -94,6 +94,6 @@ class _Findings:
 def _count(by_placement: Mapping[str, Sequence[FleetTenant]]) -> dict[str, dict[str, int]]:
     counts: dict[str, dict[str, int]] = defaultdict(dict)
     for placement, tenants in by_placement.items():
-        found = Counter(tenant.revision or NO_REVISION for tenant in tenants)
+        found = Counter(tenant.revision or NO_REVISION for tenant in tenants if not tenant.is_gone)
         counts[placement] = dict(sorted(found.items()))
     return dict(counts)

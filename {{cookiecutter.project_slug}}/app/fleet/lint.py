@@ -9,14 +9,16 @@ from typing import Final
 
 from app.core.routing import PLATFORM_SCHEMA, SCHEMA_PATTERN
 from app.fleet.errors import RevisionRefused
-from app.fleet.refusals import NO_ENUM, find_refused
+from app.fleet.refusals import NO_ENUM, NO_SCHEMA, find_refused
 from app.fleet.script import Revision, RevisionTree
 from app.fleet.sql import IndexStatement, is_transaction_control, split_statements
 
 REVISION_PATTERN: Final = re.compile(r"\w{1,32}", re.ASCII)
 QUALIFIED: Final = re.compile(rf'\b(?:{PLATFORM_SCHEMA}|public)"?\."?[A-Za-z_]|\b{SCHEMA_PATTERN.pattern}\b')
 TENANT_NAME: Final = re.compile(rf"\b{SCHEMA_PATTERN.pattern}\b")
-CONCURRENTLY: Final = re.compile(r"(?:CREATE|DROP|REINDEX)\b.*?\bCONCURRENTLY\b", re.IGNORECASE | re.DOTALL)
+CONCURRENTLY: Final = re.compile(
+    r"(?:(?:CREATE(?:\s+UNIQUE)?|DROP)\s+INDEX|REINDEX\b.*?)\s+CONCURRENTLY\b", re.IGNORECASE | re.DOTALL
+)
 # Names of Alembic's that only a revision with two behaviours has a use for.
 ONLINE_ONLY: Final = {"get_bind", "is_offline_mode", "as_sql"}
 ENUMS: Final = {"Enum", "ENUM"}
@@ -62,7 +64,12 @@ def _reasons(tree: RevisionTree, revision: Revision) -> Iterator[str]:
     if not REVISION_PATTERN.fullmatch(revision.id):
         yield "its id may hold letters, digits and underscores, at most 32"
         return
-    source = ast.parse(revision.path.read_text())
+    try:
+        source = ast.parse(revision.path.read_bytes())
+    except (SyntaxError, ValueError) as error:
+        # Python overlooks in a comment what is no UTF-8.
+        yield f"it cannot be read: {error}"
+        return
     yield from _source_reasons(tree, source)
     irreversible = _irreversible(source)
     if irreversible == "":
@@ -72,8 +79,8 @@ def _reasons(tree: RevisionTree, revision: Revision) -> Iterator[str]:
     for direction in ("upgrade", "downgrade") if can_go_back else ("upgrade",):
         try:
             rendered[direction] = tree.render(revision, downgrade=direction == "downgrade")
-        # The revision is code of the project's own; whatever it raises is the answer.
-        except Exception as error:  # noqa: BLE001
+        # The revision is code of the project's own; whatever it raises is the answer, also a wish to exit.
+        except (Exception, SystemExit) as error:  # noqa: BLE001
             yield (
                 f"its {direction} cannot be rendered without a database"
                 f" ({type(error).__name__}: {error}); write it as SQL that needs no answer"
@@ -129,11 +136,11 @@ def _sql_reasons(tree: RevisionTree, sql: str, *, blocks: int) -> Iterator[str]:
     """What the rendering shows."""
     statements = split_statements(sql)
     text = ";\n".join(statements)
-    yield from find_refused(tree.name, statements)
+    yield from find_refused(tree.name, sql)
     # Alembic's own last statement names the schema of its version table.
     names = QUALIFIED if tree.name == "tenant" else TENANT_NAME
     if found := names.search(text):
-        yield f"it names a schema ({found[0]}…); a revision names no schema but its own tree's"
+        yield NO_SCHEMA.format(f"{found[0]}…")
     if not any(map(is_transaction_control, statements)) and not _builds_concurrently(statements):
         return
     if not blocks:

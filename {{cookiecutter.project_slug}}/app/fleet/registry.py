@@ -43,6 +43,11 @@ class FleetTenant:
         return tenant_schema(self.id)
 
     @property
+    def is_gone(self) -> bool:
+        """Whether it was purged; its row alone is left."""
+        return self.state == "deleted"
+
+    @property
     def needs_schema(self) -> bool:
         """Whether it must have one; while it is made or after it was deleted it may."""
         return self.state in STATES_WITH_SCHEMA

@@ -1,11 +1,14 @@
 """A tree of revisions as SQL: each revision is rendered once, and a way through them is cut into phases."""
 
+import sys
+import traceback
 import warnings
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import Final, TextIO
 
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
@@ -109,7 +112,8 @@ class RevisionTree:
         start, end = revision.down or BASE, revision.id
         if downgrade:
             start, end = end, start
-        return render_sql(self.name, start, end, versions=self.versions, downgrade=downgrade)
+        with _prints_aside():
+            return render_sql(self.name, start, end, versions=self.versions, downgrade=downgrade)
 
     def _phase(self, revision: Revision) -> Phase:
         start, sql = revision.down or BASE, self.render(revision)
@@ -122,19 +126,47 @@ class RevisionTree:
 
     def _load(self) -> list[Revision]:
         try:
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), _prints_aside():
                 # Alembic only warns of a revision that is there twice, and takes one of them.
                 warnings.simplefilter("error", UserWarning)
                 directory = ScriptDirectory.from_config(alembic_config(self.name, versions=self.versions))
                 scripts = list(directory.walk_revisions())
-        except (CommandError, UserWarning, SyntaxError, ImportError, AttributeError) as error:
-            raise RevisionRefused(f"the {self.name} tree cannot be read: {error}") from error
+        except TypeError as error:
+            raise RevisionRefused(
+                f"the {self.name} tree cannot be read{_file_of(error, self.folder)}: {error}; in each file"
+                " `revision` must be text, and `down_revision` text or None"
+            ) from error
+        # Each file is code of the project's own, which may raise anything, also a wish to exit.
+        except (Exception, SystemExit) as error:
+            at = _file_of(error, self.folder)
+            said = (
+                error if isinstance(error, CommandError | UserWarning) else f"{type(error).__name__}: {error}"
+            )
+            raise RevisionRefused(f"the {self.name} tree cannot be read{at}: {said}") from error
         return [self._revision(script.revision, script.down_revision, script.path) for script in scripts]
 
-    def _revision(self, revision: str, down: object, path: str) -> Revision:
+    def _revision(self, revision: object, down: object, path: str) -> Revision:
+        if not isinstance(revision, str):
+            raise RevisionRefused(
+                f"the {self.name} tree cannot be read ({Path(path).name}): its id is no text"
+            )
         if down is not None and not isinstance(down, str):
             raise RevisionRefused(
                 f"{self.name} revision {revision} ({Path(path).name}): it merges several, and revisions are a"
                 " line; write them one after the other"
             )
         return Revision(revision, down, Path(path))
+
+
+def _prints_aside() -> redirect_stdout[TextIO]:
+    """What a revision prints goes to stderr: on stdout stands an answer that programs read."""
+    return redirect_stdout(sys.stderr)
+
+
+def _file_of(error: BaseException, folder: Path) -> str:
+    """The revision that raised it, in brackets; nothing where the whole tree is at fault."""
+    files = [Path(frame.filename) for frame in traceback.extract_tb(error.__traceback__)]
+    if isinstance(error, SyntaxError) and error.filename:
+        files.append(Path(error.filename))
+    names = [file.name for file in files if file.parent.resolve() == folder.resolve()]
+    return f" ({names[-1]})" if names else ""

@@ -5,9 +5,11 @@ is refused.
 """
 
 import asyncio
+import csv
 import fcntl
 import gzip
 import hashlib
+import io
 import os
 import re
 import secrets
@@ -29,7 +31,9 @@ CHUNK_BYTES: Final = 256 * 1024
 MAX_MANIFEST_BYTES: Final = 4 * 1024 * 1024
 MAX_HEADER_BYTES: Final = 64 * 1024
 COMPRESSION_LEVEL: Final = 6
-_KNOWN_MEMBER: Final = re.compile(r"manifest\.json|(?:tables|platform)/[a-z_][a-z0-9_]{0,62}\.csv")
+_KNOWN_MEMBER: Final = re.compile(
+    r"manifest\.json|(?:tables|platform)/(?:[a-z_][a-z0-9_]{0,62}|-[0-9a-f]{32})\.csv"
+)
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 _COMPRESSED: Final = (".tar.gz", ".tgz")
 _DAMAGED: Final = "It is damaged or cut off."
@@ -105,9 +109,13 @@ class Measure:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """PostgreSQL quotes none of the names that a manifest may hold."""
-        line = self.header.partition(b"\n")[0]
-        return tuple(line.decode("utf-8", "replace").split(","))
+        """The names in the header; none where it cannot be read."""
+        try:
+            return tuple(
+                next(csv.reader(io.StringIO(self.header.decode("utf-8", "replace"), newline="")), ())
+            )
+        except csv.Error:
+            return ()
 
     @property
     def sha256(self) -> str:

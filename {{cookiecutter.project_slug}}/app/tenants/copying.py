@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import Final
@@ -12,6 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.tenants.errors import CopyFailed
+from app.tenants.manifest import shown
 from app.tenants.schema import driver_of
 
 VERSION_TABLE: Final = "alembic_version"
@@ -30,9 +31,12 @@ _COLUMNS: Final = text(
     " AND c.relname <> :version_table GROUP BY c.relname ORDER BY c.relname"
 )
 _REFERENCES: Final = text(
-    "SELECT child.relname, parent.relname FROM pg_constraint f"
+    "SELECT child.relname AS child, parent.relname AS parent, f.conname AS name,"
+    " pg_get_constraintdef(f.oid) AS definition FROM pg_constraint f"
     " JOIN pg_class child ON child.oid = f.conrelid JOIN pg_class parent ON parent.oid = f.confrelid"
     " WHERE f.contype = 'f' AND f.connamespace = to_regnamespace(:schema) AND child.oid <> parent.oid"
+    # What a partition has of its table follows it.
+    " AND f.conparentid = 0 ORDER BY child.relname, f.conname"
 )
 _SEQUENCES: Final = text(
     "SELECT s.relname, t.relname, a.attname FROM pg_depend d"
@@ -76,11 +80,12 @@ def quote(name: str) -> str:
 
 
 async def tables_of(connection: AsyncConnection, schema: str) -> list[Rows]:
-    """Every table of a tenant but Alembic's, each after those that it refers to. Raises CopyFailed."""
+    """Every table of a tenant but Alembic's, each after those that it refers to, as far as that can be."""
     columns = await columns_of(connection, schema)
     parents: dict[str, set[str]] = {name: set() for name in columns}
-    for child, parent in await connection.execute(_REFERENCES, {"schema": schema}):
-        parents[child].add(parent)
+    for reference in await connection.execute(_REFERENCES, {"schema": schema}):
+        if reference.child in parents and reference.parent in parents:
+            parents[reference.child].add(reference.parent)
     return [Rows(schema, name, columns[name]) for name in load_order(parents)]
 
 
@@ -91,14 +96,42 @@ async def columns_of(connection: AsyncConnection, schema: str) -> dict[str, tupl
 
 
 def load_order(parents: Mapping[str, Iterable[str]]) -> list[str]:
-    """Tables with each after its parents, the same for the same tables. Raises CopyFailed in a circle."""
-    try:
-        return list(
-            TopologicalSorter({name: sorted(parents[name]) for name in sorted(parents)}).static_order()
-        )
-    except CycleError as error:
-        circle = " -> ".join(error.args[1])
-        raise CopyFailed(f"Foreign keys in a circle cannot be loaded table by table: {circle}.") from None
+    """Tables with each after its parents, the same for the same tables; a circle begins somewhere."""
+    left = {name: sorted(parents[name]) for name in sorted(parents)}
+    while True:
+        try:
+            return list(TopologicalSorter(left).static_order())
+        except CycleError as error:
+            # Each is a parent of the next one.
+            parent, child, *_ = error.args[1]
+            left[child].remove(parent)
+
+
+@asynccontextmanager
+async def loading(connection: AsyncConnection, schema: str, order: Sequence[str]) -> AsyncIterator[None]:
+    """While it lasts, tables that nobody uses yet can be filled in this order.
+
+    A foreign key to a table that comes later, as in a circle, is dropped, and added when all are full: every
+    row is checked then. The caller's transaction makes it all or nothing. Raises CopyFailed.
+    """
+    position = {table: number for number, table in enumerate(order)}
+    later = [
+        reference
+        for reference in (await connection.execute(_REFERENCES, {"schema": schema})).all()
+        if position.get(reference.child, 0) < position.get(reference.parent, 0)
+    ]
+    driver = driver_of(connection)
+    for each in later:
+        table = Rows(schema, each.child, ()).name
+        await driver.execute(f"ALTER TABLE {table} DROP CONSTRAINT {quote(each.name)}")
+    yield
+    with _refusals():
+        if later:
+            # A check that waits for the commit keeps its table from being altered.
+            await driver.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        for each in later:
+            table = Rows(schema, each.child, ()).name
+            await driver.execute(f"ALTER TABLE {table} ADD CONSTRAINT {quote(each.name)} {each.definition}")
 
 
 async def fix_text_form(connection: AsyncConnection) -> None:
@@ -160,16 +193,18 @@ async def pipe(source: AsyncConnection, target: AsyncConnection, rows: Rows, pro
 
 async def count(connection: AsyncConnection, rows: Rows) -> int:
     """How many rows the table has."""
-    return int(await connection.scalar(text(f"SELECT count(*) FROM {rows.name}")) or 0)  # noqa: S608
+    # Not as text(), to which a colon in a name would begin a parameter.
+    counted = await connection.exec_driver_sql(f"SELECT count(*) FROM {rows.name}")  # noqa: S608  # quoted
+    return int(counted.scalar_one())
 
 
 async def restart_sequences(connection: AsyncConnection, schema: str) -> None:
     """Let identity columns go on behind the largest loaded value."""
     for sequence, table, column in (await connection.execute(_SEQUENCES, {"schema": schema})).all():
         largest = f"SELECT max({quote(column)}) FROM {quote(schema)}.{quote(table)}"  # noqa: S608  # quoted
-        await connection.execute(
-            text(f"SELECT setval(CAST(:sequence AS regclass), ({largest}))"),
-            {"sequence": f"{quote(schema)}.{quote(sequence)}"},
+        await connection.exec_driver_sql(
+            f"SELECT setval(CAST(CAST($1 AS text) AS regclass), ({largest}))",
+            (f"{quote(schema)}.{quote(sequence)}",),
         )
 
 
@@ -179,7 +214,9 @@ def refuse_differences(expected: Sequence[Rows], found: Sequence[Rows]) -> None:
     present = {rows.table: sorted(rows.columns) for rows in found}
     differing = sorted(name for name in {*wanted, *present} if wanted.get(name) != present.get(name))
     if differing:
-        raise CopyFailed(f"These tables are not what their revision says: {', '.join(differing)}.")
+        raise CopyFailed(
+            f"These tables are not what their revision says: {', '.join(map(shown, differing))}."
+        )
 
 
 def _count(status: str) -> int:

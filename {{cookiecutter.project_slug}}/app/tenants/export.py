@@ -135,7 +135,7 @@ async def _snapshot(engine: AsyncEngine, schema: str) -> AsyncIterator[AsyncConn
         await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         names = [Rows(schema, VERSION_TABLE, ()).name, *(rows.name for rows in before)]
         async with connection.begin():
-            await connection.execute(text(f"LOCK TABLE {', '.join(names)} IN ACCESS SHARE MODE"))
+            await connection.exec_driver_sql(f"LOCK TABLE {', '.join(names)} IN ACCESS SHARE MODE")
             await fix_text_form(connection)
             if await tables_of(connection, schema) != before:
                 raise CopyFailed("Its tables were changed at this very moment; try again.")

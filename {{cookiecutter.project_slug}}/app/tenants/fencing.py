@@ -57,7 +57,7 @@ async def await_writers(connection: AsyncConnection, tables: Iterable[str]) -> N
     await connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'"))
     for table in tables:
         async with connection.begin_nested() as savepoint:
-            await connection.execute(text(f"LOCK TABLE {table} IN SHARE MODE"))
+            await connection.exec_driver_sql(f"LOCK TABLE {table} IN SHARE MODE")
             await savepoint.rollback()
 
 

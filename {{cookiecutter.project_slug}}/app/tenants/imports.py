@@ -20,7 +20,7 @@ from app.tenants.creation import Record, check_slug, claim_slug, find_tenant, wr
 from app.tenants.errors import CopyFailed, TenantIdTaken, TenantNotFound, UnusableArchive
 from app.tenants.export import LIMITS_TABLE, USAGE_TABLE
 from app.tenants.lifecycle import announce
-from app.tenants.manifest import ArchivedTable, Manifest
+from app.tenants.manifest import ArchivedTable, Manifest, shown
 from app.tenants.models import Isolation, OperationKind, Tenant, TenantState
 from app.tenants.operations import Step, tenant_locked
 from app.tenants.placements import OwnerDatabases
@@ -139,7 +139,7 @@ class Import:
         unknown = {entry.table for entry in manifest.platform_tables} - IMPORTED_TABLES
         if unknown:
             raise UnusableArchive(
-                f"Rows of these shared tables are not imported: {', '.join(sorted(unknown))}."
+                f"Rows of these shared tables are not imported: {', '.join(map(shown, sorted(unknown)))}."
             )
         schema = tenant_schema(new_id())
         await self._owners.refuse_unready(to.placement)
@@ -199,7 +199,9 @@ class Import:
             async with in_schema(self._owners, registry, to.placement, schema) as placed:
                 await drop_schema(placed, schema)
                 await create_schema(placed, schema, tables=revisions.script_to(told.revision))
-                await _load(archive, to, placed, registry, progress)
+                order = [entry.table for entry in archive.manifest.tables]
+                async with copying.loading(placed, schema, order):
+                    await _load(archive, to, placed, registry, progress)
                 await copying.restart_sequences(placed, schema)
 
         async def upgrade(registry: AsyncConnection) -> None:

@@ -1,6 +1,8 @@
 """What an archive of a tenant says of itself: its last member, by which every other one is checked."""
 
+import hashlib
 import json
+import re
 from datetime import datetime
 from typing import Annotated, Final, Literal
 from uuid import UUID
@@ -12,10 +14,12 @@ from app.tenants.models import Isolation, Plan
 
 FORMAT_VERSION: Final = 1
 MEMBER: Final = "manifest.json"
+PLAIN_NAME: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 
 # The tenant's own tables, and its rows of shared ones.
 Folder = Literal["tables/", "platform/"]
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_]{0,62}$")]
+# Whatever PostgreSQL takes for a name.
+Name = Annotated[str, StringConstraints(pattern=r"^[^\x00]{1,63}$")]
 Count = Annotated[int, Field(ge=0)]
 
 
@@ -87,6 +91,13 @@ class Manifest(_Part):
             raise UnusableArchive(f"Its manifest is not valid: {listed}") from None
 
 
+def shown(name: str) -> str:
+    """A name for a person to read: an archive may be hostile, and a terminal obeys."""
+    return name if PLAIN_NAME.fullmatch(name) else ascii(name)
+
+
 def member_name(folder: Folder, table: str) -> str:
-    """Where a table lies in the archive."""
+    """Where a table lies in the archive: under its name, or the digest of one that no file should have."""
+    if not PLAIN_NAME.fullmatch(table):
+        table = f"-{hashlib.sha256(table.encode()).hexdigest()[:32]}"
     return f"{folder}{table}.csv"

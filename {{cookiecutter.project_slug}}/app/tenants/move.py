@@ -281,11 +281,12 @@ async def _copy(here: AsyncConnection, there: AsyncConnection, schema: str, prog
     for connection in (here, there):
         await copying.fix_text_form(connection)
     total = 0
-    for rows in tables:
-        arrived = await copying.pipe(here, there, rows, progress)
-        if arrived != await copying.count(here, rows) or arrived != await copying.count(there, rows):
-            raise CopyFailed(f"{rows.table}: the copies have not as many rows.")
-        total += arrived
+    async with copying.loading(there, schema, [rows.table for rows in tables]):
+        for rows in tables:
+            arrived = await copying.pipe(here, there, rows, progress)
+            if arrived != await copying.count(here, rows) or arrived != await copying.count(there, rows):
+                raise CopyFailed(f"{rows.table}: the copies have not as many rows.")
+            total += arrived
     await copying.restart_sequences(there, schema)
     return total
 

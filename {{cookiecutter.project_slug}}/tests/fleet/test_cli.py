@@ -41,6 +41,21 @@ def downgrade():
     op.drop_table("notes")
 """
 
+# A circle of foreign keys, and names that need quotes.
+CIRCLE = r"""
+def upgrade():
+    favourite = sa.ForeignKey("resources.id", name="favourite")
+    op.add_column("users", sa.Column("favourite_id", sa.Uuid(), favourite))
+    op.add_column("users", sa.Column("displayName", sa.Text()))
+    op.execute('CREATE TABLE "Odd/\:one, näme" ("a, ""b""\:c" bigint GENERATED ALWAYS AS IDENTITY, "D" text)')
+
+def downgrade():
+    op.execute('DROP TABLE "Odd/\:one, näme"')
+    op.drop_column("users", "displayName")
+    op.drop_column("users", "favourite_id")
+"""
+ODD_TABLE = '"Odd/:one, näme"'
+
 
 class Project:
     """A copy of the program with revisions of its own, which a test may add to."""
@@ -121,7 +136,7 @@ async def test_a_fleet_is_planned_migrated_and_checked(project: Project, databas
     assert "no drift" in status.stdout
 
 
-async def test_identity_columns_count_for_every_tenant_wherever_it_lives(
+async def test_identity_columns_circles_and_odd_names_are_kept_wherever_a_tenant_lives(
     project: Project, database: FleetDatabase, make_database: MakeDatabase, tmp_path: Path
 ) -> None:
     """Old tenants and new, copied and moved ones, as the tenant's role, which owns nothing."""
@@ -135,6 +150,7 @@ async def test_identity_columns_count_for_every_tenant_wherever_it_lives(
 
     [old] = await database.add()
     project.add("x1", IDENTITIES)
+    project.add("x2", CIRCLE, down="x1")
     for command in ("golden", "apply"):
         ran("migrate", command)
     assert await noted(database, old.schema) == (1, 1)
@@ -143,14 +159,22 @@ async def test_identity_columns_count_for_every_tenant_wherever_it_lives(
     schema = schema_of(json.loads(ran(*new))["tenant_id"])
     assert [await noted(database, schema) for _ in range(2)] == [(1, 1), (2, 2)]
 
+    await database.run(
+        f"UPDATE {schema}.users SET \"displayName\" = 'Ada',"
+        f" favourite_id = (SELECT id FROM {schema}.resources LIMIT 1);"
+        f"UPDATE {schema}.resources SET owner_id = (SELECT id FROM {schema}.users LIMIT 1);"
+        f"INSERT INTO {schema}.{ODD_TABLE} (\"D\") VALUES ('d')"
+    )
     archive = tmp_path / "new.tar.gz"
     ran("tenants", "export", "new", "--to", str(archive))
     ran("tenants", "import", str(archive), "--slug", "copy", "--new-id")
     copied = await database.value("SELECT id FROM platform.tenants WHERE slug = 'copy'")
     assert await noted(database, schema_of(copied)) == (3, 3)
+    assert await knotted(database, schema_of(copied)) == ("Ada", 2, "d", True)
 
     ran("tenants", "move", "new", "--to", "second")
     assert await noted(second, schema) == (3, 3)
+    assert await knotted(second, schema) == ("Ada", 2, "d", True)
     ran("tenants", "move", "new", "--to", "default")
     assert await noted(database, schema) == (4, 4)
 
@@ -169,6 +193,22 @@ async def noted(database: FleetDatabase, schema: str) -> tuple[int, int]:
         )
     await routed.close()
     return note, resource
+
+
+async def knotted(database: FleetDatabase, schema: str) -> tuple[str, int, str, bool]:
+    """A user's name, how many resources the circle reaches, the odd row, whether the key was checked."""
+    async with database.connect() as connection:
+        found = await connection.fetchrow(
+            f"""
+            SELECT u."displayName", (SELECT count(*) FROM {schema}.resources WHERE owner_id = u.id),
+                   (SELECT "D" FROM {schema}.{ODD_TABLE}),
+                   (SELECT convalidated FROM pg_constraint
+                     WHERE conname = 'favourite' AND connamespace = CAST($1 AS regnamespace))
+              FROM {schema}.users u JOIN {schema}.resources r ON r.id = u.favourite_id
+            """,
+            schema,
+        )
+    return tuple(found)
 
 
 async def test_failures_and_drift_are_exit_code_one(project: Project, database: FleetDatabase) -> None:
@@ -199,6 +239,35 @@ async def test_a_refused_revision_is_named_and_nothing_runs(
         assert "it has no downgrade" in finished.stderr
         assert "Traceback" not in finished.stderr
     assert await database.revisions(members) == [(HEAD, HEAD)]
+
+
+async def test_a_revision_that_exits_or_prints_neither_hides_nor_spoils_the_answer(
+    project: Project, database: FleetDatabase
+) -> None:
+    await database.add(1)
+    project.add("x1", "print('loaded')" + ADD_COLUMN.replace("():", "():\n    print('rendered')", 1))
+    planned = project.migrate("plan", "--json")
+    assert json.loads(planned.stdout)["tenants"][0]["end"] == "x1"
+    assert "loaded" in planned.stderr
+    assert "rendered" in planned.stderr
+    project.add("x1", "import sys; sys.exit(0)")
+    exited = project.migrate("plan")
+    assert exited.returncode == 1
+    assert "(x1_added.py): SystemExit" in exited.stderr
+    for command in (("revision", "tenant", "more"), ("status",)):
+        finished = project.migrate(*command)
+        assert finished.returncode == 1
+        assert "Traceback" not in finished.stderr
+    assert project.migrate("revision", "tenant", " _ ").returncode == 2
+
+
+async def test_a_purged_tenant_counts_no_more(database: FleetDatabase) -> None:
+    await database.add(1)
+    await database.run(
+        "INSERT INTO platform.tenants (id, slug, name, state, placement)"
+        " VALUES (gen_random_uuid(), 'gone', 'Gone', 'deleted', 'default')"
+    )
+    assert (await database.fleet().status()).revisions == {"default": {HEAD: 1}}
 
 
 async def test_a_second_migrator_says_so_and_leaves(project: Project, database: FleetDatabase) -> None:

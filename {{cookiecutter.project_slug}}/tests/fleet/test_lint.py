@@ -135,6 +135,11 @@ REFUSED = {
         "names a schema",
     ),
     "names a tenant": (body(f"op.execute('DROP TABLE t_{'0' * 32}.resources')"), "names a schema"),
+    "names a schema behind a dictionary": (
+        body("op.create_table('n', sa.Column('id', sa.Uuid()), **{'schema': 'reporting'})"),
+        "names a schema (reporting…)",
+    ),
+    "leaves": (body("raise SystemExit(0)"), "SystemExit: 0"),
     "changes the search path": (body("op.execute('SET search_path TO public')"), "search path"),
     "changes the role": (body("op.execute('SET LOCAL ROLE postgres')"), "role"),
     "commits": (body("op.execute('COMMIT')"), "transaction"),
@@ -247,6 +252,14 @@ def test_several_heads_are_refused(make_tree: MakeTree) -> None:
     [
         ("this is no Python", "cannot be read"),
         ("import no_such_module_anywhere", "cannot be read"),
+        ("no_such_name", r"cannot be read \(y1_other\.py\): NameError"),
+        ("import sys\nsys.exit(0)", r"cannot be read \(y1_other\.py\): SystemExit"),
+        (f"revision = 5\ndown_revision = '{HEAD}'\n{body('pass')}", "`revision` must be text"),
+        (f"revision = 'y1'\ndown_revision = 5\n{body('pass')}", "must be text"),
+        (
+            f"revision = 'y1'\nname = '\udcff'\ndown_revision = '{HEAD}'\n{body('pass')}",
+            r"cannot be read.*y1_other\.py",
+        ),
         (f"revision = 'y1'\ndown_revision = 'nowhere'\n{body('pass')}", "cannot be read"),
         (f"revision = 'x1'\ndown_revision = '{HEAD}'\n{body('pass')}", "more than once"),
         (f"revision = 'y1'\ndown_revision = ('x1', '{HEAD}')\n{body('pass')}", "merges several"),
@@ -254,7 +267,7 @@ def test_several_heads_are_refused(make_tree: MakeTree) -> None:
 )
 def test_a_tree_that_is_no_line_is_refused(make_tree: MakeTree, source: str, reason: str) -> None:
     tree = make_tree(ADD_COLUMN)
-    (tree.folder / "y1_other.py").write_text(source)
+    (tree.folder / "y1_other.py").write_bytes(source.encode(errors="surrogateescape"))
     with pytest.raises(RevisionRefused, match=reason):
         find_faults(tree)
 
