@@ -81,7 +81,7 @@ class ImpersonationRequest(RequestModel):
     user_id: UUID | None = None
     email: LoginEmail | None = None
     reason: Annotated[Name, Field(min_length=10, max_length=500)]
-    minutes: Annotated[int, Field(ge=1, le=15)] = 5
+    minutes: Annotated[int, Field(ge=1, le=15, strict=True)] = 5
 
     @model_validator(mode="after")
     def _names_one_user(self) -> Self:

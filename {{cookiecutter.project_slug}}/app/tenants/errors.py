@@ -29,7 +29,7 @@ class TenantSchemaMissing(Conflict):
 
 class InvalidTenant(Unprocessable):
     slug = "invalid-tenant"
-    title = "The tenant cannot be created from this"
+    title = "This does not fit a tenant"
 
 
 class TenantStateConflict(Conflict):

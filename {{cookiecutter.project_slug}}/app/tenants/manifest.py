@@ -7,8 +7,9 @@ from datetime import datetime
 from typing import Annotated, Final, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
+from app.core.validation import Name as DisplayName
 from app.tenants.errors import UnusableArchive
 from app.tenants.models import Isolation, Plan
 
@@ -27,19 +28,12 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-def _printable(name: str) -> str:
-    """As whoever makes a tenant may name it."""
-    if not name.isprintable() or not name.strip():
-        raise ValueError("not printable")
-    return name
-
-
 class ArchivedTenant(_Part):
     """The registry's row, as far as it is of use elsewhere."""
 
     id: UUID
     slug: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,38}[a-z0-9]$")]
-    name: Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_printable)]
+    name: Annotated[DisplayName, Field(min_length=1, max_length=200)]
     state: Literal["active", "suspended", "deleting"]
     plan: Plan
     isolation: Isolation

@@ -33,7 +33,7 @@ class TenantCreate(RequestModel):
     admin_email: LoginEmail
     plan: Plan = Plan.FREE
     placement: Annotated[str, Field(max_length=40)] = DEFAULT_PLACEMENT
-    requests_per_minute: Annotated[int, Field(ge=1, le=MAX_PER_MINUTE)] | None = None
+    requests_per_minute: Annotated[int, Field(ge=1, le=MAX_PER_MINUTE, strict=True)] | None = None
 
 
 class SignUp(RequestModel):

@@ -128,6 +128,8 @@ async def test_the_user_may_be_named_by_id(operator: TestOperator, tenant: TestT
         {"reason": "line\nbreak in the reason"},
         {"reason": "x" * 501},
         {"minutes": 0},
+        {"minutes": True},
+        {"minutes": "5"},
         {"minutes": 16},
         {"minutes": -5},
         {"email": None},

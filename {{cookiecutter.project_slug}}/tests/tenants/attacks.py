@@ -289,6 +289,16 @@ ATTACKS = (
     Attack(STATEMENTS, "Usage written for another tenant, after `RESET ROLE`", sql(
         "RESET ROLE", "INSERT INTO platform.usage_metrics SELECT * FROM platform.usage_metrics WHERE false"),
         False, True, True),
+    Attack(STATEMENTS, "Hashes of operators' passwords, after `RESET ROLE`", sql(
+        "RESET ROLE", "SELECT count(password_hash) >= 0 FROM platform.operators", gets="True"),
+        False, True, True),
+    Attack(STATEMENTS, "An operator's action forged in the trail, after `RESET ROLE`", sql(
+        "RESET ROLE",
+        "INSERT INTO platform.operator_actions SELECT * FROM platform.operator_actions WHERE false"),
+        False, True, True),
+    Attack(STATEMENTS, "Settings left on another tenant's role, which act when it gets a login", sql(
+        "SET ROLE {victim}", "ALTER ROLE CURRENT_USER SET default_transaction_read_only = on"),
+        False, True, True),
     Attack(STATEMENTS, "Another session's statement, after `RESET ROLE`", read_statement_after_reset_role,
         False, True, True),
     Attack(STATEMENTS, "Another tenant's session ended, after `RESET ROLE`", end_another_session,

@@ -81,6 +81,8 @@ async def test_an_operator_runs_the_whole_life_of_a_tenant(
         {"plan": "gold"},
         {"placement": "nowhere"},
         {"requests_per_minute": 0},
+        {"requests_per_minute": True},
+        {"requests_per_minute": "5"},
         {"surprise": 1},
     ],
 )
