@@ -11,7 +11,7 @@ from app.cli import cli
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 COMMANDS = typer.main.get_command(cli).commands["tenants"].commands  # type: ignore[attr-defined]
 
-# `list` and `renew-logins` take nothing, so they are no invocation here; the others are not about one tenant's life.
+# `list` and `renew-logins` take nothing, so they are no invocation; the others are not about a tenant's life.
 TOLD_ELSEWHERE = {"bootstrap", "list", "nodes", "prove-isolation", "rebalance", "renew-logins"}
 
 
