@@ -39,8 +39,9 @@ def slug_fault(slug):
             f"3 to {MAX_SLUG} lower-case letters, digits and single hyphens, beginning with a letter and"
             " ending with a letter or digit (AWS limits the length)"
         )
-    if slug.startswith(("internal-", "aws-")):
-        return "names that do not begin with internal- or aws-, which AWS keeps for itself"
+    # Names of environments follow the slug, so `internal` alone becomes `internal-dev`.
+    if f"{slug}-".startswith(("internal-", "aws-", "sg-")):
+        return "names that do not begin with internal-, aws- or sg-, which AWS keeps for itself"
     return None
 
 

@@ -19,6 +19,8 @@ REFUSED = [
     ("project_slug", "ac"),
     ("project_slug", "a" * 22),
     ("project_slug", "internal-tools"),
+    ("project_slug", "internal"),
+    ("project_slug", "sg-shop"),
     ("project_slug", "aws-tools"),
     ("project_slug", "../acme"),
     ("project_name", ""),

@@ -17,12 +17,14 @@ resource "aws_lb_target_group" "this" {
   load_balancing_algorithm_type = "least_outstanding_requests"
 
   health_check {
-    path                = each.value.listener.health_check_path
-    matcher             = "200"
-    interval            = 10
+    path    = each.value.listener.health_check_path
+    matcher = "200"
+    # Ready means that its stores answer. A task is let in after half a minute, and put out, which for ECS means
+    # replaced, after five: a store that fails over takes no task with it.
+    interval            = 30
     timeout             = 5
     healthy_threshold   = 2
-    unhealthy_threshold = 3
+    unhealthy_threshold = 10
   }
 
   lifecycle {

@@ -76,6 +76,14 @@ resource "aws_ecs_service" "fixed" {
   }
 
 
+  lifecycle {
+    # A deployment that ECS has rolled back is steady too, on the task definition from before.
+    postcondition {
+      condition     = self.task_definition == aws_ecs_task_definition.this[each.key].arn
+      error_message = "The deployment of ${each.key} was rolled back: ECS runs the task definition from before. Its events and logs say why."
+    }
+  }
+
   depends_on = [
     aws_iam_role_policy.execution,
     aws_iam_role_policy.task,
@@ -148,6 +156,12 @@ resource "aws_ecs_service" "scaled" {
 
   lifecycle {
     ignore_changes = [desired_count]
+
+    # A deployment that ECS has rolled back is steady too, on the task definition from before.
+    postcondition {
+      condition     = self.task_definition == aws_ecs_task_definition.this[each.key].arn
+      error_message = "The deployment of ${each.key} was rolled back: ECS runs the task definition from before. Its events and logs say why."
+    }
   }
 
   depends_on = [

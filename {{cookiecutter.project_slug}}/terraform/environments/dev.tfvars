@@ -8,6 +8,8 @@ platform = {
   production          = false
   deletion_protection = false
   log_retention_days  = 14
+  # Otherwise their names stay taken after the end, and dev could not be made again.
+  secret_recovery_days = 0
 
   database = {
     instance_class        = "db.t4g.small"

@@ -6,8 +6,10 @@ Terraform is a script here that writes down how it was called: what is tested co
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,7 +33,14 @@ for argument; do
 done
 case $1 in
   output) echo 'bucket = "acme-terraform-state"' ;;
-  apply) exit "${APPLY_FAILS:-0}" ;;
+  show) cat "$SHOWN" 2>/dev/null || echo '{}' ;;
+  apply)
+    if [ -n "$SLOW" ]; then
+      trap 'sleep 1; echo "the state is written"; exit 1' INT
+      touch "$SLOW"
+      while :; do sleep 0.1; done
+    fi
+    exit "${APPLY_FAILS:-0}" ;;
 esac
 """
 STATE = "terraform/environments/state.tfbackend"
@@ -52,6 +61,7 @@ class Project:
             env={
                 "PATH": f"{self.tools}:/usr/bin:/bin",
                 "CALLS": str(self.calls_file),
+                "SHOWN": str(self.root / "shown.json"),
                 "PYTHONDONTWRITEBYTECODE": "1",
                 "APPLY_FAILS": os.environ.get("APPLY_FAILS", "0"),
             },
@@ -246,6 +256,61 @@ def test_a_plan_that_was_changed_is_not_applied(planned: Project) -> None:
     assert "is not the one that was made" in planned.refused("tf-apply", ENV="dev", STACK="platform")
 
 
+def changed(*resources: tuple[str, list[str]]) -> str:
+    """A plan as Terraform shows it: address and actions."""
+    changes = [
+        {"address": address, "type": address.partition(".")[0], "change": {"actions": actions}}
+        for address, actions in resources
+    ]
+    return json.dumps({"resource_changes": changes})
+
+
+def test_a_plan_that_takes_something_from_production_is_applied_only_when_it_is_named(
+    project: Project,
+) -> None:
+    given = {"ENV": "production", "STACK": "platform"}
+    project.done("tf-init", **given)
+    project.write("shown.json", changed(("aws_db_instance.this", ["delete", "create"])))
+    code, said = project.make("tf-plan", **given)
+    assert code == 0
+    assert "It deletes or replaces aws_db_instance.this: to apply it add CONFIRM=acme-production" in said
+    said = project.refused("tf-apply", **given)
+    assert said.endswith(
+        "deletes or replaces 1 resources of production: if that is meant, add CONFIRM=acme-production"
+    )
+    assert project.done("tf-apply", **given, CONFIRM="acme-production")[0] == "apply"
+
+
+def test_a_release_of_production_takes_nothing_from_it(project: Project) -> None:
+    given = {"ENV": "production", "STACK": "service"}
+    project.done("tf-init", **given)
+    released = [("aws_ecs_task_definition.this", ["create", "delete"]), ("aws_ecs_service.this", ["update"])]
+    project.write("shown.json", changed(*released))
+    project.done("tf-plan", **given, IMAGE=IMAGE)
+    assert project.done("tf-apply", **given)[0] == "apply"
+
+
+def test_ctrl_c_waits_for_terraform_to_write_its_state(planned: Project) -> None:
+    begun = planned.root / "begun"
+    with subprocess.Popen(
+        [sys.executable, "-m", "tools.deploy.stacks", "apply"],
+        cwd=planned.root,
+        env={
+            "PATH": f"{planned.tools}:/usr/bin:/bin", "CALLS": str(planned.calls_file), "SLOW": str(begun),
+            "ENV": "dev", "STACK": "platform", "PYTHONDONTWRITEBYTECODE": "1",
+        },
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+    ) as process:  # fmt: skip
+        while not begun.exists():
+            assert process.poll() is None
+            time.sleep(0.01)
+        os.killpg(process.pid, signal.SIGINT)
+        said, _ = process.communicate(timeout=30)
+    assert "the state is written\n" in said
+    assert said.splitlines()[-1].startswith("error: terraform apply failed")
+    assert "`make tf-plan STACK=platform ENV=dev` again, which shows what is left" in said
+
+
 def test_an_apply_that_failed_needs_another_plan(planned: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("APPLY_FAILS", "1")
     code, output = planned.make("tf-apply", ENV="dev", STACK="platform")
@@ -289,4 +354,5 @@ def test_terraform_asks_before_it_destroys_unless_told(project: Project) -> None
 
 def test_the_note_of_a_plan_holds_nothing_but_digests(planned: Project) -> None:
     note = json.loads((planned.root / "build/terraform/dev/platform/plan.json").read_text())
+    assert note.pop("removals") == 0
     assert {len(digest) for digest in note.values()} == {64}

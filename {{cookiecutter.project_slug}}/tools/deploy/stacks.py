@@ -7,13 +7,15 @@ import hashlib
 import json
 import os
 import re
+import signal
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tools.deploy import common
-from tools.deploy.common import BUILD, TERRAFORM, refuse
+from tools.deploy.common import BUILD, TERRAFORM, Refusal, refuse
 
 STACKS = ("bootstrap", "platform", "service")
 INSTALL = "1.11 or newer: https://developer.hashicorp.com/terraform/install"
@@ -52,6 +54,15 @@ class Stack:
         return f"STACK={self.name}" + (f" ENV={self.environment}" if self.environment else "")
 
     @property
+    def full_name(self) -> str:
+        """What a person has to type where something is lost for good."""
+        return f"{common.value_of('slug')}-{self.environment or 'account'}"
+
+    @property
+    def is_confirmed(self) -> bool:
+        return os.environ.get("CONFIRM") == self.full_name
+
+    @property
     def key(self) -> str:
         return f"{self.environment}/{self.name}.tfstate" if self.environment else f"{self.name}.tfstate"
 
@@ -71,19 +82,28 @@ class Stack:
         return self.folder / "backend_override.tf"
 
     def terraform(self, *arguments: str, capture: bool = False) -> str:
-        """Raises Refusal when it fails; it has said why."""
-        self.work.mkdir(parents=True, exist_ok=True)
-        finished = subprocess.run(
-            [common.tool("terraform", INSTALL), *arguments],
-            cwd=self.folder,
-            env={**os.environ, "TF_DATA_DIR": str(self.work / "data"), "TF_IN_AUTOMATION": "1"},
-            stdout=subprocess.PIPE if capture else None,
-            text=True,
-            check=False,
-        )
-        if finished.returncode:
+        """Raises Refusal when it fails; it has said why.
+
+        Ctrl-C reaches Terraform too, which then ends what it began, writes its state and gives the lock back:
+        it is waited for, however long that takes.
+        """
+        self.work.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # A handler and not SIG_IGN, which a child would inherit.
+        handler = signal.signal(signal.SIGINT, lambda *_: None)
+        try:
+            with subprocess.Popen(
+                [common.tool("terraform", INSTALL), *arguments],
+                cwd=self.folder,
+                env={**os.environ, "TF_DATA_DIR": str(self.work / "data"), "TF_IN_AUTOMATION": "1"},
+                stdout=subprocess.PIPE if capture else None,
+                text=True,
+            ) as process:
+                output, _ = process.communicate()
+        finally:
+            signal.signal(signal.SIGINT, handler)
+        if process.returncode:
             refuse(f"terraform {arguments[0]} failed; its message stands above")
-        return finished.stdout or ""
+        return output or ""
 
     def outputs(self) -> dict[str, Any]:
         """The values of the outputs by name; none before the first apply. Raises Refusal."""
@@ -144,7 +164,23 @@ def plan(stack: Stack) -> None:
     stack.plan.unlink(missing_ok=True)
     stack.terraform("plan", "-input=false", f"-out={stack.plan}", *arguments)
     stack.plan.chmod(0o600)
-    note(stack).write_text(json.dumps({"inputs": digest, "plan": file_digest(stack.plan)}))
+    removed = removals(stack) if stack.environment == "production" else []
+    noted = {"inputs": digest, "plan": file_digest(stack.plan), "removals": len(removed)}
+    note(stack).write_text(json.dumps(noted))
+    if removed:
+        sys.stderr.write(
+            f"It deletes or replaces {', '.join(removed)}: to apply it add CONFIRM={stack.full_name}\n"
+        )
+
+
+def removals(stack: Stack) -> list[str]:
+    """Addresses of what the plan deletes or replaces, but task definitions, which every release replaces."""
+    planned = json.loads(stack.terraform("show", "-json", str(stack.plan), capture=True))
+    return [
+        change["address"]
+        for change in planned.get("resource_changes", [])
+        if "delete" in change["change"]["actions"] and change["type"] != "aws_ecs_task_definition"
+    ]
 
 
 def apply(stack: Stack) -> None:
@@ -157,8 +193,15 @@ def apply(stack: Stack) -> None:
         refuse(f"the plan of {stack.label} is not the one that was made: {again}")
     if noted["inputs"] != stack.digest():
         refuse(f"the plan of {stack.label} is stale, files have changed since: {again}")
+    if noted["removals"] and not stack.is_confirmed:
+        refuse(
+            f"the plan of {stack.label} deletes or replaces {noted['removals']} resources of production:"
+            f" if that is meant, add CONFIRM={stack.full_name}"
+        )
     try:
         stack.terraform("apply", "-input=false", str(stack.plan))
+    except Refusal as refusal:
+        refuse(f"{refusal}. A part may be applied: {again}, which shows what is left")
     finally:
         # Half of it may be done; the rest is another plan.
         stack.plan.unlink()
@@ -167,11 +210,8 @@ def apply(stack: Stack) -> None:
 
 def destroy(stack: Stack) -> None:
     """Delete everything the stack made. Terraform asks, unless YES=1."""
-    guarded = stack.environment or "account"
-    if guarded in {"production", "account"}:
-        wanted = f"{common.value_of('slug')}-{guarded}"
-        if os.environ.get("CONFIRM") != wanted:
-            refuse(f"{stack.label} is destroyed for good: if that is meant, add CONFIRM={wanted}")
+    if stack.environment in {"production", ""} and not stack.is_confirmed:
+        refuse(f"{stack.label} is destroyed for good: if that is meant, add CONFIRM={stack.full_name}")
     if stack.environment == "production" and stack.name == "platform" and is_protected(stack):
         refuse(
             "production is protected: set deletion_protection and production to false, giving_up to true"

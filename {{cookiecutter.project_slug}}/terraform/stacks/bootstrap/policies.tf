@@ -16,6 +16,19 @@ locals {
     "arn:${local.partition}:iam::aws:policy/job-function/ViewOnlyAccess",
   ]
 
+  # What a plan reads of the stack service, and the two above do not give.
+  reading_policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid      = "ReadTagsOfScaling"
+        Effect   = "Allow"
+        Action   = ["application-autoscaling:ListTagsForResource"]
+        Resource = "arn:${local.partition}:application-autoscaling:${var.region}:${local.account_id}:scalable-target/*"
+      },
+    ]
+  })
+
   deploy_policies = {
     for environment in var.environments : environment => jsonencode({
       Version = "2012-10-17"

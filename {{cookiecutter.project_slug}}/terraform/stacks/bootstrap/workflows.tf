@@ -19,7 +19,7 @@ module "github_oidc" {
         description         = "Reads what a plan of ${environment} compares, and no data"
         subjects            = ["repo:${var.github_repository}:environment:${environment}-plan"]
         managed_policy_arns = local.reading_policy_arns
-        policies            = { state = local.state_policies["plan"][environment] }
+        policies            = { read = local.reading_policy, state = local.state_policies["plan"][environment] }
       }
     },
     {
@@ -30,6 +30,7 @@ module "github_oidc" {
         max_session_duration = 7200
         policies = {
           deploy = local.deploy_policies[environment]
+          read   = local.reading_policy
           state  = local.state_policies["deploy"][environment]
         }
       }

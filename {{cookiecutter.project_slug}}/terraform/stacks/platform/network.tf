@@ -4,6 +4,18 @@ locals {
   host = var.environment == "production" ? "api.${var.domain_name}" : "api.${var.environment}.${var.domain_name}"
 }
 
+# Not every account has every letter in every region.
+data "aws_availability_zones" "available" {
+  state = "available"
+
+  lifecycle {
+    postcondition {
+      condition     = alltrue([for letter in keys(var.platform.zones) : contains(self.names, "${var.region}${letter}")])
+      error_message = "platform.zones names letters that this account has not in ${var.region}; it has ${join(", ", self.names)}."
+    }
+  }
+}
+
 module "network" {
   source = "../../modules/network"
 

@@ -1,3 +1,10 @@
+check "somebody_hears_of_alarms" {
+  assert {
+    condition     = !var.platform.production || length(var.platform.alarm_emails) > 0
+    error_message = "platform.alarm_emails is empty: alarms of a production go nowhere."
+  }
+}
+
 module "observability" {
   source = "../../modules/observability"
 
