@@ -59,9 +59,10 @@ def test_the_tasks_are_commands_of_the_service() -> None:
 
 def test_each_secret_that_is_named_is_made() -> None:
     made = (ROOT / "terraform/stacks/platform/secrets.tf").read_text()
-    named = re.findall(r"--secret-id acme-dev/(\w+)", GUIDE)
+    named = re.findall(r"--secret-id acme-dev/([\w-]+)", GUIDE)
     assert named
-    for name in named:
+    # `make cache-user` makes this one, before Terraform.
+    for name in set(named) - {"cache-user"}:
         assert re.search(rf"^ +{name} += ", made, re.MULTILINE), name
 
 
