@@ -171,6 +171,7 @@ def escaping_sql(tree: ast.AST) -> Iterator[str]:
     Docstrings and foreign keys are no SQL that a module sends.
     """
     apart = {node for part in ast.walk(tree) for node in not_sent(part)}
+    yield from tables_of_schemas(tree)
     for line, _, alias in imported(tree):
         if alias.name == "PLATFORM_SCHEMA":
             yield f"{line}: imports PLATFORM_SCHEMA"
@@ -186,6 +187,15 @@ def escaping_sql(tree: ast.AST) -> Iterator[str]:
             for part in parts:
                 if isinstance(part, ast.JoinedStr):
                     yield from qualified_by_value(part, in_sql=True)
+
+
+def tables_of_schemas(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call) or called(node) not in {"table", "Table"}:
+            continue
+        # None is what `**` stands for.
+        if {keyword.arg for keyword in node.keywords} & {"schema", None}:
+            yield f"line {node.lineno}: a table of a schema of its choice"
 
 
 def not_sent(node: ast.AST) -> Iterator[ast.AST]:
@@ -218,8 +228,10 @@ def qualified_by_value(string: ast.JoinedStr, *, in_sql: bool) -> Iterator[str]:
 
 
 def undeclared_models(tree: ast.AST) -> Iterator[str]:
-    """Classes with a table that are neither the platform's nor a tenant's."""
+    """Classes with a table that are neither the platform's nor a tenant's, and what can hold such tables."""
     for node in ast.walk(tree):
+        if called(node) in {"MetaData", "declarative_base"}:
+            yield f"line {node.lineno}: {called(node)}"
         if not isinstance(node, ast.ClassDef):
             continue
         bases = {ast.unparse(base).rpartition(".")[2] for base in node.bases}

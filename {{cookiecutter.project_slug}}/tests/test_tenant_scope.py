@@ -3,10 +3,12 @@
 import ast
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import BigInteger, Enum, Identity, MetaData, Sequence
+from sqlalchemy import ARRAY, BigInteger, Enum, Identity, MetaData, Sequence, Text, TypeDecorator
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import TypeEngine
 
 from app.core.database import PLATFORM_SCHEMA, PlatformBase, TenantBase
 from app.tenants.models import TenantState
@@ -139,8 +141,18 @@ def native_enums(metadata: MetaData) -> list[str]:
         f"{table.name}.{column.name}"
         for table in metadata.tables.values()
         for column in table.columns
-        if isinstance(column.type, Enum) and column.type.native_enum
+        if any(isinstance(kind, Enum) and kind.native_enum for kind in kinds_within(column.type))
     ]
+
+
+def kinds_within(kind: TypeEngine[Any]) -> Iterator[TypeEngine[Any]]:
+    """A type, and those that it is made of: the items of an array, what a decorator decorates, variants."""
+    yield kind
+    for part in (getattr(kind, "item_type", None), getattr(kind, "impl_instance", None)):
+        if isinstance(part, TypeEngine) and part is not kind:
+            yield from kinds_within(part)
+    for variant in kind._variant_mapping.values():
+        yield from kinds_within(variant)
 
 
 def sequence_columns(metadata: MetaData) -> list[str]:
@@ -277,6 +289,12 @@ SAMPLES = {
     "name put in with its schema": (escaping_sql, "sql = f'SELECT * FROM {other}.{users}'"),
     "model without a base": (undeclared_models, "class Stray(Base):\n    __tablename__ = 'strays'"),
     "base of its own": (undeclared_models, "class Base(orm.DeclarativeBase): pass"),
+    "table of neither kind": (
+        undeclared_models,
+        "strays = Table('strays', MetaData(), Column('id', Integer))",
+    ),
+    "table of a schema": (escaping_sql, "select(table('users', column('id'), schema=name))"),
+    "table of a schema that is handed on": (escaping_sql, "select(table('users', column('id'), **where))"),
 }
 
 
@@ -317,6 +335,10 @@ async def service(session: AsyncSession):
 
 
 def test_the_checks_of_tables_see_bad_ones() -> None:
+    class Decorated(TypeDecorator[TenantState]):
+        impl = Enum(TenantState)
+        cache_ok = True
+
     class SampleBase(DeclarativeBase):
         metadata = MetaData()
 
@@ -326,6 +348,10 @@ def test_the_checks_of_tables_see_bad_ones() -> None:
 
         id: Mapped[int] = mapped_column(primary_key=True)
         state: Mapped[TenantState]
+        states: Mapped[list[TenantState]] = mapped_column(ARRAY(Enum(TenantState)))
+        decorated: Mapped[TenantState] = mapped_column(Decorated())
+        varied: Mapped[str] = mapped_column(Text().with_variant(Enum(TenantState), "postgresql"))
+        checked: Mapped[TenantState] = mapped_column(Enum(TenantState, native_enum=False))
         number: Mapped[int] = mapped_column(Sequence("numbers"))
 
     class Numbered(SampleBase):
@@ -339,6 +365,8 @@ def test_the_checks_of_tables_see_bad_ones() -> None:
         id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
 
     assert misplaced_tables(SampleBase.metadata, None) == ["elsewhere.samples"]
-    assert native_enums(SampleBase.metadata) == ["samples.state"]
+    assert native_enums(SampleBase.metadata) == [
+        f"samples.{name}" for name in ("state", "states", "decorated", "varied")
+    ]
     assert sequence_columns(SampleBase.metadata) == ["samples.id", "samples.number"]
     assert [made.__tablename__ for made in (Sample, Numbered, Given)] == ["samples", "numbered", "given"]

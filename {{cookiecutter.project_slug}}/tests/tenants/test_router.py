@@ -30,7 +30,7 @@ def new_body(**changes: Any) -> dict[str, Any]:
 
 
 async def test_an_operator_runs_the_whole_life_of_a_tenant(
-    operator: TestOperator, client: httpx.AsyncClient
+    operator: TestOperator, client: httpx.AsyncClient, tenant: TestTenant
 ) -> None:
     operate = operator.client
     made = await operate.post(TENANTS, json=new_body(plan="pro", requests_per_minute=77))
@@ -45,6 +45,8 @@ async def test_an_operator_runs_the_whole_life_of_a_tenant(
     answer = await client.get("/v1/resources")
     assert answer.status_code == 200
     assert '"tenant";q=77;w=60' in answer.headers["RateLimit-Policy"]
+    others = await tenant.client.get("/v1/resources")
+    assert "q=77" not in others.headers["RateLimit-Policy"], "another's limits are not one's own"
 
     assert (await operate.post(f"{place}/suspend")).status_code == 204
     assert (await client.get("/v1/resources")).status_code in {401, 403}
