@@ -16,7 +16,7 @@ from sqlalchemy import make_url
 from app.core.redis import make_redis
 from app.core.settings import Settings
 from app.doctor.databases import clock, skew
-from tests.cli.test_cli import run
+from tests.commands import run_command
 from tests.conftest import DatabaseURLs, command_environment, provisioned
 
 
@@ -34,7 +34,7 @@ def black_hole() -> Iterator[int]:
 
 def examined(environment: dict[str, str], folder: Path) -> tuple[int, dict[str, dict[str, Any]]]:
     """The exit code, and the findings by their checks."""
-    finished = run("doctor", "--json", cwd=folder, **environment)
+    finished = run_command("doctor", "--json", cwd=folder, **environment)
     assert finished.stderr == ""
     told = json.loads(finished.stdout)
     assert told["ok"] == (finished.returncode == 0)
@@ -68,7 +68,7 @@ def test_an_installation_in_order_is_ok_throughout(environment: dict[str, str], 
 
 
 def test_people_get_a_line_for_each_check(environment: dict[str, str], tmp_path: Path) -> None:
-    finished = run("doctor", cwd=tmp_path, **environment | {"APP_REDIS_URL": "redis://127.0.0.1:9"})
+    finished = run_command("doctor", cwd=tmp_path, **environment | {"APP_REDIS_URL": "redis://127.0.0.1:9"})
     assert finished.returncode == 1
     lines = finished.stdout.splitlines()
     assert len(lines) == 9
@@ -251,7 +251,7 @@ def test_secrets_do_not_show_in_faults(environment: dict[str, str], tmp_path: Pa
         ("APP_REDIS_URL", "redis://u:7337#fish@127.0.0.1:6379", "its URL cannot be read"),
         ("APP_DATABASE_URL", "postgresql://app:Sw0rd@fish@127.0.0.1:5432/app", "its URL cannot be read"),
     ):
-        finished = run("doctor", cwd=tmp_path, **environment | {name: url})
+        finished = run_command("doctor", cwd=tmp_path, **environment | {name: url})
         assert (finished.returncode, finished.stderr) == (1, "")
         assert found in finished.stdout
         assert not [word for word in ("fish", "7337") if word in finished.stdout]
@@ -287,4 +287,6 @@ def test_the_way_to_the_database_is_no_skew() -> None:
 
 
 def test_an_environment_is_for_aws(environment: dict[str, str], tmp_path: Path) -> None:
-    assert "goes with --aws" in run("doctor", "--environment", "dev", cwd=tmp_path, **environment).stderr
+    assert (
+        "goes with --aws" in run_command("doctor", "--environment", "dev", cwd=tmp_path, **environment).stderr
+    )
