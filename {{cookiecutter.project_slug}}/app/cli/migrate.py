@@ -12,7 +12,7 @@ from sqlalchemy import make_url
 
 from app.cli.migrate_views import ProgressView, show_apply, show_plan, show_status
 from app.core.migrations import GOLDEN_TENANT_SCRIPT, alembic_config, render_tenant_script
-from app.core.provisioning import OWNER_ROLE, RUNTIME_ROLE, provision_database
+from app.core.provisioning import OWNER_ROLE, RUNTIME_ROLE, LeftOpen, provision_database
 from app.core.settings import SettingsError, load_settings
 from app.fleet import Fleet
 from app.fleet.lint import refuse_faulty
@@ -103,6 +103,13 @@ def provision(
             help="Given by environment or prompt, so that it shows in no process list.",
         ),
     ],
+    close: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="DATABASE",
+            help="Keep the public out of this database of the server too. May be repeated.",
+        ),
+    ] = None,
 ) -> None:
     """Create the logins `app_owner` and `app_runtime` and the database that the two URLs name."""
     settings = load_settings()
@@ -113,20 +120,41 @@ def provision(
         )
     if not owner.database or not owner.password or not runtime.password:
         raise SettingsError("Both database URLs need a password, and the database's name.")
-    still_open = asyncio.run(
+    left = asyncio.run(
         provision_database(
             superuser_url,
             database=owner.database,
             owner_password=str(owner.password),
             runtime_password=str(runtime.password),
+            close=close or (),
         )
     )
     console.print(f"{OWNER_ROLE}, {RUNTIME_ROLE} and the database {owner.database} are ready.")
-    if still_open:
-        console.print(
-            f"[yellow]warning:[/yellow] only a superuser can withhold {', '.join(still_open)} from tenants;"
-            " docs/tenancy.md says which attacks this leaves open."
+    _show_left_open(left)
+
+
+def _show_left_open(left: LeftOpen) -> None:
+    """One warning for each kind, with what to do."""
+    if left.functions:
+        _warn(
+            f"only a superuser can withhold {', '.join(left.functions)} from tenants; docs/tenancy.md says"
+            " which attacks this leaves open."
         )
+    if left.databases:
+        _warn(
+            f"every login, a dedicated tenant's too, gets into {', '.join(left.databases)}, where nothing is"
+            " withheld. Whoever else uses this server may need them, so they were left alone; if nobody does,"
+            f" repeat this with {' '.join(f'--close {name}' for name in left.databases)}."
+        )
+    if left.settings:
+        _warn(
+            f"sessions of {RUNTIME_ROLE} begin with settings that are not the service's. Unless they are"
+            f" yours, take them back as a superuser: {'; '.join(left.settings)};"
+        )
+
+
+def _warn(message: str) -> None:
+    console.print(f"warning: {message}", style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command()

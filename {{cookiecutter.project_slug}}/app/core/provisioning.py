@@ -10,12 +10,14 @@ import hmac
 import secrets
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.core.database import owner_engine
+from app.core.errors import Unprocessable
 
 OWNER_ROLE = "app_owner"
 RUNTIME_ROLE = "app_runtime"
@@ -41,6 +43,27 @@ WITHHELD_FUNCTIONS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 # Nothing depends on a session's own choice, also behind a pooler that refuses such choices.
 RUNTIME_DEFAULTS: Final = {"search_path": "pg_catalog", "jit": "off"}
+# Every server has these, and lets everybody in: there nothing is withheld from a login.
+COMMON_DATABASES: Final = ("postgres", "template1")
+
+
+class UnknownDatabase(Unprocessable):
+    slug = "unknown-database"
+    title = "The server has no such database"
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOpen:
+    """What provisioning found and left as it is.
+
+    `functions` could not be withheld from the tenants, which takes a real superuser. `databases` are others
+    of the server that let every login in. `settings` undo what sessions of the runtime login begin with and
+    provisioning did not choose: an attacker may have, since a role can set them for itself.
+    """
+
+    functions: Sequence[str] = ()
+    databases: Sequence[str] = ()
+    settings: Sequence[str] = ()
 
 
 async def provision_database(
@@ -50,24 +73,36 @@ async def provision_database(
     owner_password: str,
     runtime_password: str,
     public_may_connect: bool = False,
-) -> Sequence[str]:
+    close: Sequence[str] = (),
+) -> LeftOpen:
     """Create or repair logins and database. Idempotent; sets both passwords each time.
 
     `superuser_url` names any existing database of the cluster, with a login that may create roles and
-    databases (RDS: the master user). `public_may_connect` leaves it to pg_hba.conf who does. Returns the
-    functions that could not be withheld from the tenants: that takes a real superuser.
+    databases (RDS: the master user). `public_may_connect` leaves it to pg_hba.conf who does. Other databases
+    may have other users, so only those in `close` are closed to the public. Raises UnknownDatabase.
     """
     engine = owner_engine(superuser_url)
     try:
         async with engine.connect() as connection:
             autocommit = await connection.execution_options(isolation_level="AUTOCOMMIT")
+            await _refuse_unknown(autocommit, close)
             await _ensure_login(autocommit, OWNER_ROLE, "CREATEROLE INHERIT", owner_password)
             await _ensure_login(autocommit, RUNTIME_ROLE, "NOCREATEROLE NOINHERIT", runtime_password)
             await _set_runtime_defaults(autocommit)
             await _ensure_database(autocommit, database, public_may_connect=public_may_connect)
+            for other in close:
+                await _close_database(autocommit, other)
+            databases = await _open_databases(autocommit, but=database)
+            settings = await _strange_settings(autocommit)
     finally:
         await engine.dispose()
-    return await _close_to_public(superuser_url, database)
+    return LeftOpen(await _close_to_public(superuser_url, database), databases, settings)
+
+
+async def _refuse_unknown(connection: AsyncConnection, databases: Sequence[str]) -> None:
+    for name in databases:
+        if not await _exists(connection, "SELECT 1 FROM pg_database WHERE datname = :name", name):
+            raise UnknownDatabase(f"{name!r}; nothing was changed.")
 
 
 async def _ensure_login(connection: AsyncConnection, role: str, attributes: str, password: str) -> None:
@@ -99,6 +134,38 @@ async def _ensure_database(connection: AsyncConnection, database: str, *, public
     if public_may_connect:
         await connection.exec_driver_sql(f"GRANT CONNECT ON DATABASE {identifier} TO PUBLIC")
     await connection.exec_driver_sql(f"GRANT CONNECT ON DATABASE {identifier} TO {RUNTIME_ROLE}")
+
+
+async def _close_database(connection: AsyncConnection, database: str) -> None:
+    """Only its owner, superusers and whom it was granted to by name get in."""
+    identifier = await connection.scalar(text("SELECT quote_ident(:name)"), {"name": database})
+    await connection.exec_driver_sql(f"REVOKE ALL ON DATABASE {identifier} FROM PUBLIC")
+
+
+async def _open_databases(connection: AsyncConnection, *, but: str) -> list[str]:
+    """Those that pg_hba.conf alone may keep a login out of."""
+    query = text(
+        "SELECT datname FROM pg_database,"
+        " LATERAL aclexplode(coalesce(datacl, acldefault('d', datdba))) AS held"
+        " WHERE datallowconn AND datname <> :but AND held.grantee = 0 AND held.privilege_type = 'CONNECT'"
+        " ORDER BY 1"
+    )
+    return list(await connection.scalars(query, {"but": but}))
+
+
+async def _strange_settings(connection: AsyncConnection) -> list[str]:
+    """Statements that take back what is set for the runtime login beyond its defaults."""
+    query = text(
+        "SELECT split_part(setting, '=', 1) AS name, quote_ident(datname) AS database"
+        " FROM pg_db_role_setting LEFT JOIN pg_database d ON d.oid = setdatabase,"
+        " unnest(setconfig) AS setting WHERE setrole = to_regrole(:role)"
+        " AND (setdatabase <> 0 OR split_part(setting, '=', 1) <> ALL (:known)) ORDER BY 2, 1"
+    )
+    rows = await connection.execute(query, {"role": RUNTIME_ROLE, "known": list(RUNTIME_DEFAULTS)})
+    return [
+        f"ALTER ROLE {RUNTIME_ROLE} {f'IN DATABASE {row.database} ' if row.database else ''}RESET {row.name}"
+        for row in rows
+    ]
 
 
 async def _close_to_public(superuser_url: str, database: str) -> list[str]:

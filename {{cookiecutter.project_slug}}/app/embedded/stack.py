@@ -20,7 +20,7 @@ from typing import Final
 from dotenv import dotenv_values
 
 from app.auth.key_ring import generate_key_pair
-from app.core.provisioning import OWNER_ROLE, RUNTIME_ROLE, provision_database
+from app.core.provisioning import COMMON_DATABASES, OWNER_ROLE, RUNTIME_ROLE, provision_database
 from app.core.settings import Environment, Settings, load_settings
 from app.embedded.errors import EmbeddedError
 from app.embedded.files import locked, private_directory, secret_in, write_private
@@ -102,7 +102,12 @@ class Stack:
         owner, runtime = secret_in(directory / "owner-password"), secret_in(directory / "runtime-password")
         asyncio.run(
             provision_database(
-                server.url("postgres"), database=DATABASE, owner_password=owner, runtime_password=runtime
+                server.url("postgres"),
+                database=DATABASE,
+                owner_password=owner,
+                runtime_password=runtime,
+                # Nobody else uses this server.
+                close=COMMON_DATABASES,
             )
         )
         self._values["APP_DATABASE_URL"] = server.url(DATABASE, RUNTIME_ROLE, runtime)

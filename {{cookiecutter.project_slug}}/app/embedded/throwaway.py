@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from app.core.context import DEFAULT_PLACEMENT
-from app.core.provisioning import OWNER_ROLE, RUNTIME_ROLE, provision_database
+from app.core.provisioning import COMMON_DATABASES, OWNER_ROLE, RUNTIME_ROLE, provision_database
 from app.embedded.errors import EmbeddedError
 from app.embedded.postgres import remove_postgres, start_postgres
 from app.fleet import Fleet
@@ -41,6 +41,7 @@ def throwaway_database() -> Iterator[ThrowawayDatabase]:
                     database=DATABASE,
                     owner_password=owner_password,
                     runtime_password=runtime_password,
+                    close=COMMON_DATABASES,
                 )
             )
             database = ThrowawayDatabase(

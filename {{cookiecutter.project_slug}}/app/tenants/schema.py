@@ -143,8 +143,8 @@ async def exists(connection: AsyncConnection, schema: str) -> bool:
 async def give_login(connection: AsyncConnection, schema: str, secret_key: str) -> None:
     """Let the role log in itself, and the shared login no longer take it (the dedicated tier).
 
-    Its connections find its tables by themselves and end their transactions when these hang. Settings of the
-    role are forgotten: whoever once had its rights may have left some. Raises InvalidTenant on Citus.
+    Nothing stays of what was set for the role before, in any database: a pooled attacker may take the role
+    and choose what its sessions begin with. Raises InvalidTenant on Citus.
     """
     _refuse_foreign(schema)
     await refuse_dedicated_on_citus(connection)
@@ -153,11 +153,10 @@ async def give_login(connection: AsyncConnection, schema: str, secret_key: str) 
     await send_script(
         connection,
         f"""
-        ALTER ROLE {schema} LOGIN PASSWORD '{verifier}';
-        ALTER ROLE {schema} RESET ALL;
-        ALTER ROLE {schema} IN DATABASE {database} RESET ALL;
-        GRANT CONNECT ON DATABASE {database} TO {schema};
         REVOKE {schema} FROM {RUNTIME_ROLE};
+        ALTER ROLE {schema} LOGIN PASSWORD '{verifier}' CONNECTION LIMIT -1 VALID UNTIL 'infinity';
+        {_reset_settings(schema)}
+        GRANT CONNECT ON DATABASE {database} TO {schema};
         """,
     )
 
@@ -222,6 +221,18 @@ def _create_role(schema: str, *, on_citus: bool) -> str:
         f"DO $$ BEGIN CREATE ROLE {schema} {login} NOINHERIT;"
         " EXCEPTION WHEN duplicate_object THEN NULL; END $$;"
     )
+
+
+def _reset_settings(schema: str) -> str:
+    """For all databases and for each: `RESET ALL` without a database leaves those of a database."""
+    return f"""
+        ALTER ROLE {schema} RESET ALL;
+        DO $$ DECLARE elsewhere name; BEGIN
+            FOR elsewhere IN SELECT datname FROM pg_db_role_setting JOIN pg_database d ON d.oid = setdatabase
+                WHERE setrole = to_regrole('{schema}')
+            LOOP EXECUTE format('ALTER ROLE {schema} IN DATABASE %I RESET ALL', elsewhere); END LOOP;
+        END $$;
+    """  # noqa: S608  # The name was checked.
 
 
 @cache

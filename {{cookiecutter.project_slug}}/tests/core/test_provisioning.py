@@ -2,27 +2,38 @@
 
 import secrets
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 
 import asyncpg
 import pytest
 from sqlalchemy import make_url
 
-from app.core.provisioning import OWNER_ROLE, RUNTIME_ROLE, WITHHELD_FUNCTIONS, provision_database
-from tests.conftest import DatabaseURLs
+from app.core.provisioning import (
+    OWNER_ROLE,
+    RUNTIME_ROLE,
+    WITHHELD_FUNCTIONS,
+    LeftOpen,
+    UnknownDatabase,
+    provision_database,
+)
+from app.core.settings import Settings
+from tests.commands import run_command
+from tests.conftest import DatabaseURLs, command_environment
 
 SET_CONFIG = "SELECT set_config('search_path', '', false)"
 
 
-async def provision(superuser_url: str, database: str, urls: DatabaseURLs) -> list[str]:
+async def provision(
+    superuser_url: str, database: str, urls: DatabaseURLs, close: Sequence[str] = ()
+) -> LeftOpen:
     """With the passwords that the logins have, since they belong to the cluster."""
-    return list(
-        await provision_database(
-            superuser_url,
-            database=database,
-            owner_password=str(make_url(urls.owner).password),
-            runtime_password=str(make_url(urls.runtime).password),
-        )
+    return await provision_database(
+        superuser_url,
+        database=database,
+        owner_password=str(make_url(urls.owner).password),
+        runtime_password=str(make_url(urls.runtime).password),
+        close=close,
     )
 
 
@@ -58,7 +69,7 @@ async def test_a_superuser_withholds_every_dangerous_function(
     database_urls: DatabaseURLs, fresh_database: str
 ) -> None:
     for _ in range(2):
-        assert await provision(database_urls.superuser, fresh_database, database_urls) == []
+        assert (await provision(database_urls.superuser, fresh_database, database_urls)).functions == []
     runtime = await asyncpg.connect(elsewhere(database_urls.runtime, database=fresh_database))
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await runtime.execute(SET_CONFIG)
@@ -72,7 +83,7 @@ async def test_a_superuser_withholds_every_dangerous_function(
 async def test_a_master_user_provisions_and_is_told_what_stays_open(
     database_urls: DatabaseURLs, fresh_database: str, master_url: str
 ) -> None:
-    still_open = await provision(master_url, fresh_database, database_urls)
+    still_open = (await provision(master_url, fresh_database, database_urls)).functions
     assert len(still_open) == len(WITHHELD_FUNCTIONS)
     assert any(name.startswith("set_config(") for name in still_open)
     runtime = await asyncpg.connect(elsewhere(database_urls.runtime, database=fresh_database))
@@ -88,3 +99,65 @@ async def test_the_runtime_login_has_defaults_of_its_own(database_urls: Database
     assert await runtime.fetchval("SHOW search_path") == "pg_catalog"
     assert await runtime.fetchval("SHOW jit") == "off"
     await runtime.close()
+
+
+@pytest.fixture
+async def shared_database(database_urls: DatabaseURLs) -> AsyncIterator[str]:
+    """The name of a database that somebody else has on the same server."""
+    name = f"others_{uuid.uuid4().hex[:8]}"
+    superuser = await asyncpg.connect(database_urls.superuser)
+    await superuser.execute(f"CREATE DATABASE {name}")
+    yield name
+    await superuser.execute(f"DROP DATABASE {name}")
+    await superuser.close()
+
+
+async def test_other_databases_are_named_and_those_alone_are_closed_that_one_is_told_to(
+    database_urls: DatabaseURLs, fresh_database: str, shared_database: str
+) -> None:
+    """Whoever else uses a server is not to be locked out."""
+    login = elsewhere(database_urls.runtime, database=shared_database)
+    before = await provision(database_urls.superuser, fresh_database, database_urls)
+    assert {"postgres", "template1", shared_database} <= set(before.databases)
+    assert not {"template0", fresh_database} & set(before.databases)
+    await (await asyncpg.connect(login)).close()
+    left = await provision(database_urls.superuser, fresh_database, database_urls, (shared_database,))
+    assert set(left.databases) == set(before.databases) - {shared_database}
+    with pytest.raises(asyncpg.InsufficientPrivilegeError, match="permission denied for database"):
+        await asyncpg.connect(login)
+    with pytest.raises(UnknownDatabase, match="nowhere"):
+        await provision(database_urls.superuser, fresh_database, database_urls, ("nowhere",))
+
+
+async def test_the_command_says_what_stays_open_and_what_was_set_for_the_shared_login(
+    settings: Settings,
+    database_urls: DatabaseURLs,
+    fresh_database: str,
+    shared_database: str,
+    tmp_path: Path,
+) -> None:
+    """A pooled attacker may take the shared login and choose what its sessions begin with."""
+    environment = command_environment(settings) | {
+        "APP_DATABASE_URL": elsewhere(database_urls.runtime, database=fresh_database),
+        "APP_MIGRATION_DATABASE_URL": elsewhere(database_urls.owner, database=fresh_database),
+        "APP_SUPERUSER_DATABASE_URL": database_urls.superuser,
+    }
+    attacker = await asyncpg.connect(elsewhere(database_urls.runtime, database=shared_database))
+    for where in ("", f"IN DATABASE {shared_database}"):
+        await attacker.execute(f"ALTER ROLE CURRENT_USER {where} SET escape_string_warning = off")
+    await attacker.close()
+    finished = run_command("migrate", "provision", cwd=tmp_path, **environment)
+    assert finished.returncode == 0, finished.stderr
+    undo = finished.stderr.rpartition("as a superuser: ")[2].strip()
+    superuser = await asyncpg.connect(database_urls.superuser)
+    await superuser.execute(undo)
+    await superuser.close()
+    assert undo.count("RESET escape_string_warning") == 2
+    assert f"--close {shared_database}" in finished.stderr
+    closing = ("migrate", "provision", "--close", shared_database)
+    finished = run_command(*closing, cwd=tmp_path, **environment)
+    assert shared_database not in finished.stderr
+    assert "begin with settings" not in finished.stderr
+    wrong = run_command("migrate", "provision", "--close", "nowhere", cwd=tmp_path, **environment)
+    assert wrong.returncode == 1
+    assert wrong.stderr == "error: The server has no such database: 'nowhere'; nothing was changed.\n"

@@ -1,5 +1,6 @@
 """The embedded servers start once, survive a crash, keep to themselves and are stopped by their own id."""
 
+import asyncio
 import os
 import re
 import shutil
@@ -17,6 +18,7 @@ import asyncpg
 import psutil
 import pytest
 from redis import Redis
+from sqlalchemy import make_url
 
 from app.embedded import (
     EmbeddedError,
@@ -31,6 +33,7 @@ from app.embedded import postgres as postgres_module
 from app.embedded.files import private_directory, write_private
 from app.embedded.ports import free_port, is_free, remembered_port
 from app.embedded.processes import find, spawn, terminate
+from app.embedded.stack import Stack
 
 
 @pytest.fixture
@@ -88,6 +91,26 @@ async def test_postgres_wants_its_password_and_listens_on_loopback_only(postgres
     assert await query(server.url("postgres"), "SHOW listen_addresses") == "127.0.0.1"
     assert await query(server.url("postgres"), "SHOW unix_socket_directories") == ""
     assert await query(server.url("postgres"), "SHOW password_encryption") == "scram-sha-256"
+
+
+def test_the_services_logins_get_into_their_database_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody else uses the server for development, so its other databases are closed."""
+    for name in ("APP_DATABASE_URL", "APP_MIGRATION_DATABASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "project.env").touch()
+    stack = Stack(tmp_path)
+    try:
+        stack.start_database()
+        login = make_url(stack._values["APP_DATABASE_URL"])
+        assert asyncio.run(query(login.render_as_string(hide_password=False), "SELECT 1")) == 1
+        for database in ("postgres", "template1"):
+            elsewhere = login.set(database=database).render_as_string(hide_password=False)
+            with pytest.raises(asyncpg.InsufficientPrivilegeError, match="permission denied for database"):
+                asyncio.run(query(elsewhere, "SELECT 1"))
+    finally:
+        stack.reset()
 
 
 async def test_postgres_is_never_root(postgres: Path) -> None:

@@ -1,6 +1,7 @@
 """The attacks of docs/tenancy.md: each runs inside a tenant's transaction and says if it got its goal."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -11,7 +12,9 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.core.database import Database
+from app.audit.service import GENESIS, Link, follow, link_hash
+from app.core.database import Database, utc_now
+from app.core.ids import new_id
 from app.core.provisioning import RUNTIME_ROLE
 from app.fleet.connections import MIGRATION_LOCK
 
@@ -213,6 +216,44 @@ async def next_tenant_cannot_write(arena: Arena) -> bool:
     return False
 
 
+async def forge_action(arena: Arena, connection: Any) -> bool:
+    """As the service writes one, so that the chain stays whole and nothing shows."""
+    await connection.execute("RESET ROLE")
+    query = "SELECT sequence, hash FROM platform.operator_actions ORDER BY sequence DESC LIMIT 1"
+    end = await connection.fetchrow(query)
+    previous = Link(*end) if end else GENESIS
+    facts = {
+        "sequence": previous.sequence + 1,
+        "occurred_at": utc_now(),
+        "actor_kind": "operator",
+        "operator_id": new_id(),
+        "action": "tenants:delete",
+        "details": {"tenant": arena.victim},
+    }
+    row = {**facts, "previous_hash": previous.hash, "hash": link_hash(previous.hash, facts)}
+    places = ", ".join(f"${number}" for number in range(1, len(row) + 1))
+    insert = f"INSERT INTO platform.operator_actions ({', '.join(row)}) VALUES ({places})"
+    await connection.execute(insert, *(row | {"details": json.dumps(facts["details"])}).values())
+    written = await connection.fetchrow(
+        "SELECT * FROM platform.operator_actions WHERE hash = $1", row["hash"]
+    )
+    return follow(previous, dict(written)).hash == row["hash"]
+
+
+async def enter_another_database(arena: Arena, _connection: Any) -> bool:
+    """With the login of the attacker's tier, in the databases that every server has."""
+    login = arena.database.engine.url
+    for database in ("postgres", "template1"):
+        url = login.set(drivername="postgresql", database=database)
+        elsewhere = await asyncpg.connect(url.render_as_string(hide_password=False))
+        try:
+            # What the tenants' own database withholds: neither a schema nor a transaction ends these.
+            await elsewhere.execute("BEGIN; SELECT lo_create(0); ROLLBACK; SELECT pg_advisory_lock(1)")
+        finally:
+            await elsewhere.close()
+    return True
+
+
 VALUE, EXPRESSION, STATEMENTS = "a value", "an expression", "statements"
 READ_VICTIM = "SELECT name FROM {victim}.resources LIMIT 1"
 
@@ -289,24 +330,34 @@ ATTACKS = (
     Attack(STATEMENTS, "Usage written for another tenant, after `RESET ROLE`", sql(
         "RESET ROLE", "INSERT INTO platform.usage_metrics SELECT * FROM platform.usage_metrics WHERE false"),
         False, True, True),
-    Attack(STATEMENTS, "Hashes of operators' passwords, after `RESET ROLE`", sql(
-        "RESET ROLE", "SELECT count(password_hash) >= 0 FROM platform.operators", gets="True"),
+    Attack(STATEMENTS, "Operators' email addresses, after `RESET ROLE`", sql(
+        "RESET ROLE", "SELECT count(email) FROM platform.operators"), False, True, True),
+    Attack(STATEMENTS, "Operators' password hashes, after `RESET ROLE`", sql(
+        "RESET ROLE", "SELECT count(password_hash) FROM platform.operators"), False, True, True),
+    Attack(STATEMENTS, "The operators' trail read, after `RESET ROLE`", sql(
+        "RESET ROLE", "SELECT count(details) FROM platform.operator_actions"), False, True, True),
+    Attack(STATEMENTS, "An operator's action forged in their trail, after `RESET ROLE`", forge_action,
         False, True, True),
-    Attack(STATEMENTS, "An operator's action forged in the trail, after `RESET ROLE`", sql(
-        "RESET ROLE",
-        "INSERT INTO platform.operator_actions SELECT * FROM platform.operator_actions WHERE false"),
-        False, True, True),
-    Attack(STATEMENTS, "Settings left on another tenant's role, which act when it gets a login", sql(
-        "SET ROLE {victim}", "ALTER ROLE CURRENT_USER SET default_transaction_read_only = on"),
-        False, True, True),
+    Attack(STATEMENTS, "The operators' trail rewritten, after `RESET ROLE`", sql(
+        "RESET ROLE", "UPDATE platform.operator_actions SET action = 'x:y'"), True, True, True),
+    Attack(STATEMENTS, "An operator made, or given another password, after `RESET ROLE`", sql(
+        "RESET ROLE", "UPDATE platform.operators SET password_hash = 'x'"), True, True, True),
     Attack(STATEMENTS, "Another session's statement, after `RESET ROLE`", read_statement_after_reset_role,
         False, True, True),
     Attack(STATEMENTS, "Another tenant's session ended, after `RESET ROLE`", end_another_session,
         False, True, True),
     Attack(STATEMENTS, "The password of the victim's login changed", sql(
         "RESET ROLE", f"ALTER ROLE {RUNTIME_ROLE} PASSWORD 'stolen'"), False, True, True),
+    Attack(STATEMENTS, "What the victim's sessions begin with, changed for good", sql(
+        "SET ROLE {victim}", "ALTER ROLE CURRENT_USER SET default_transaction_read_only = on"),
+        False, True, True),
+    Attack(STATEMENTS, "What the shared login's sessions begin with, changed for good", sql(
+        "RESET ROLE", f"ALTER ROLE {RUNTIME_ROLE} SET default_transaction_read_only = on"),
+        False, True, True),
     Attack(STATEMENTS, "A session setting left for the next tenant on the connection", poison_connection,
         False, True, True, afterwards=next_tenant_cannot_write),
+    Attack(STATEMENTS, "Large objects and session locks in other databases of the server, with the login",
+        enter_another_database, False, False, False),
     Attack(STATEMENTS, "A lock of the transaction that stops migrations", block_migrations(
         for_the_session=False), False, False, True),
     Attack(STATEMENTS, "Other tenants' notifications with `LISTEN`", overhear_notification,

@@ -14,11 +14,11 @@ from sqlalchemy import make_url, text
 from app.core.context import tenant_schema
 from app.core.database import Database, owner_engine
 from app.core.ids import new_id
-from app.core.provisioning import provision_database
+from app.core.provisioning import COMMON_DATABASES, provision_database
 from app.core.settings import Settings
 from app.tenants.isolation import tenant_login_url
 from app.tenants.schema import create_schema, drop_schema, give_login
-from tests.conftest import DatabaseURLs, tenant_maker
+from tests.conftest import DatabaseURLs, cheapen_logins, tenant_maker
 from tests.tenants.attacks import ATTACKS, SHARED_ID, Arena, Attack, SuperuserArena
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "tenancy.md"
@@ -182,6 +182,31 @@ async def test_a_dedicated_login_reaches_no_other_database(battlefield: Battlefi
     for url in (elsewhere, into_own.render_as_string(hide_password=False)):
         with pytest.raises(asyncpg.InsufficientPrivilegeError, match="permission denied for database"):
             await asyncpg.connect(url)
+
+
+async def test_databases_that_are_closed_to_the_public_withstand_every_login(
+    battlefield: Battlefield, database_urls: DatabaseURLs
+) -> None:
+    """What `migrate provision --close` does; the embedded servers are made with it."""
+    owner, runtime = make_url(database_urls.owner), make_url(database_urls.runtime)
+    attack = next(attack for attack in ATTACKS if "in other databases" in attack.name)
+    await provision_database(
+        database_urls.superuser,
+        database=str(owner.database),
+        owner_password=str(owner.password),
+        runtime_password=str(runtime.password),
+        close=COMMON_DATABASES,
+    )
+    try:
+        for tier in TIERS:
+            async with battlefield.arena(tier) as arena:
+                assert not await attack.succeeds(arena)
+    finally:
+        superuser = await asyncpg.connect(database_urls.superuser)
+        await superuser.execute("GRANT CONNECT, TEMPORARY ON DATABASE postgres TO PUBLIC")
+        await superuser.execute("GRANT CONNECT ON DATABASE template1 TO PUBLIC")
+        await superuser.close()
+        await cheapen_logins(database_urls)
 
 
 def test_the_docs_show_this_very_matrix() -> None:

@@ -4,10 +4,11 @@ import asyncio
 from datetime import timedelta
 from uuid import UUID
 
+import asyncpg
 import httpx
 import pytest
 from fastapi import FastAPI
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -389,19 +390,36 @@ async def test_a_dedicated_tenant_logs_in_itself_and_the_shared_login_cannot_tak
         assert not (await stored(app, tenant)).dedicated
 
 
-async def test_what_somebody_set_for_a_role_is_gone_when_it_gets_a_login(
-    app: FastAPI, settings: Settings, tenant: TestTenant
+POISON = (
+    "RESET ROLE",
+    "SET LOCAL ROLE {victim}",
+    "ALTER ROLE CURRENT_USER SET default_transaction_read_only = on",
+    "ALTER ROLE CURRENT_USER IN DATABASE {database} SET statement_timeout = 1",
+    "ALTER ROLE CURRENT_USER IN DATABASE postgres SET default_transaction_read_only = on",
+    "ALTER ROLE CURRENT_USER PASSWORD 'known to the attacker'",
+)
+
+
+async def test_a_login_begins_without_what_was_left_on_the_role(
+    app: FastAPI, settings: Settings, tenant: TestTenant, stranger: TestTenant, database_urls: DatabaseURLs
 ) -> None:
-    """A role may change its own settings, which act at a login: until then on nobody, and then for good."""
-    async with app.state.database.tenant(tenant.schema) as session:
-        database = await session.scalar(text("SELECT quote_ident(current_database())"))
-        for where in ("", f"IN DATABASE {database}"):
-            poison = f"ALTER ROLE CURRENT_USER {where} SET default_transaction_read_only = on"
-            await session.execute(text(poison))
+    """A pooled attacker can take any pooled role and change what its sessions begin with, for good."""
+    names = {"victim": tenant.schema, "database": make_url(database_urls.runtime).database}
+    async with app.state.database.tenant(stranger.schema) as session:
+        for statement in POISON:
+            await session.execute(text(statement.format(**names)))
+    superuser = await asyncpg.connect(database_urls.superuser)
+    # No role can do this to itself.
+    await superuser.execute(f"ALTER ROLE {tenant.schema} CONNECTION LIMIT 0 VALID UNTIL '2000-01-01'")
     async with lifecycle_from(settings) as (lifecycle, _):
         await lifecycle.isolate(tenant.id, Isolation.DEDICATED)
-        assert (await tenant.client.post("/v1/resources", json={"name": "x"})).status_code == 201
-        await lifecycle.isolate(tenant.id, Isolation.POOLED)
+    answer = await tenant.client.post("/v1/resources", json={"name": "x"})
+    assert answer.status_code == 201, answer.text
+    left = "SELECT count(*) FROM pg_db_role_setting WHERE setrole = to_regrole($1)"
+    assert await superuser.fetchval(left, tenant.schema) == 0
+    await superuser.close()
+    with pytest.raises(asyncpg.InvalidPasswordError):
+        await asyncpg.connect(database_urls.runtime, user=tenant.schema, password="known to the attacker")
 
 
 async def test_a_dedicated_tenant_is_purged_like_any_other(
