@@ -16,13 +16,23 @@ from sqlalchemy import make_url
 from app.core.redis import make_redis
 from app.core.settings import Settings
 from app.doctor.databases import clock, skew
+from app.fleet import Fleet
 from tests.commands import run_command
 from tests.conftest import DatabaseURLs, command_environment, provisioned
 
 
+@pytest.fixture(scope="module")
+async def own_urls(superuser_url: str) -> DatabaseURLs:
+    """A database in order, whatever other tests leave in theirs."""
+    urls = await provisioned(superuser_url)
+    assert (await Fleet({"default": urls.owner}).apply()).ok
+    return urls
+
+
 @pytest.fixture
-def environment(settings: Settings) -> dict[str, str]:
-    return command_environment(settings)
+def environment(settings: Settings, own_urls: DatabaseURLs) -> dict[str, str]:
+    own = {"APP_DATABASE_URL": own_urls.runtime, "APP_MIGRATION_DATABASE_URL": own_urls.owner}
+    return command_environment(settings) | own
 
 
 @pytest.fixture
@@ -161,11 +171,11 @@ def test_servers_that_never_answer_cost_seconds(
 
 @pytest.mark.parametrize("attribute", ["SUPERUSER", "BYPASSRLS", "CREATEROLE"])
 async def test_a_login_that_may_too_much_must_not_serve(
-    environment: dict[str, str], database_urls: DatabaseURLs, tmp_path: Path, attribute: str
+    environment: dict[str, str], own_urls: DatabaseURLs, tmp_path: Path, attribute: str
 ) -> None:
-    superuser = await asyncpg.connect(database_urls.superuser)
+    superuser = await asyncpg.connect(own_urls.superuser)
     await superuser.execute(f"CREATE ROLE mighty LOGIN {attribute} PASSWORD 'mighty-4Jq0x'")
-    await superuser.execute(f"GRANT CONNECT ON DATABASE {make_url(database_urls.runtime).database} TO mighty")
+    await superuser.execute(f"GRANT CONNECT ON DATABASE {make_url(own_urls.runtime).database} TO mighty")
     try:
         serving = elsewhere(environment["APP_DATABASE_URL"], username="mighty", password="mighty-4Jq0x")
         code, found = examined(environment | {"APP_DATABASE_URL": serving}, tmp_path)
@@ -189,15 +199,15 @@ def test_the_owner_must_not_serve_nor_the_runtime_own(environment: dict[str, str
 
 
 async def test_revisions_are_compared_with_the_code_by_either_login(
-    environment: dict[str, str], database_urls: DatabaseURLs, superuser_url: str, tmp_path: Path
+    environment: dict[str, str], own_urls: DatabaseURLs, superuser_url: str, tmp_path: Path
 ) -> None:
-    owner = await asyncpg.connect(database_urls.owner)
+    owner = await asyncpg.connect(own_urls.owner)
     head = await owner.fetchval("SELECT version_num FROM platform.alembic_version")
     del environment["APP_MIGRATION_DATABASE_URL"]
     found = examined(environment, tmp_path)[1]
     assert found["database default (owner)"]["outcome"] == found["platform revision"]["outcome"] == "skip"
     assert found["tenant revisions"]["outcome"] == "ok"
-    environment["APP_MIGRATION_DATABASE_URL"] = database_urls.owner
+    environment["APP_MIGRATION_DATABASE_URL"] = own_urls.owner
     await owner.execute("UPDATE platform.alembic_version SET version_num = '0000'")
     try:
         code, found = examined(environment, tmp_path)
@@ -208,7 +218,7 @@ async def test_revisions_are_compared_with_the_code_by_either_login(
 
 
 async def test_a_database_without_tables_says_what_to_run(
-    environment: dict[str, str], superuser_url: str, database_urls: DatabaseURLs, tmp_path: Path
+    environment: dict[str, str], superuser_url: str, own_urls: DatabaseURLs, tmp_path: Path
 ) -> None:
     """As a deployment is before its first `migrate apply`."""
     superuser = await asyncpg.connect(superuser_url)
