@@ -3,6 +3,7 @@
 import json
 import socket
 import time
+import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,6 +14,7 @@ import asyncpg
 import pytest
 from sqlalchemy import make_url
 
+from app.core.provisioning import provision_database
 from app.core.redis import make_redis
 from app.core.settings import Settings
 from app.doctor.databases import clock, skew
@@ -22,9 +24,20 @@ from tests.conftest import DatabaseURLs, command_environment, provisioned
 
 
 @pytest.fixture(scope="module")
-async def own_urls(superuser_url: str) -> DatabaseURLs:
-    """A database in order, whatever other tests leave in theirs."""
-    urls = await provisioned(superuser_url)
+async def own_urls(superuser_url: str, database_urls: DatabaseURLs) -> DatabaseURLs:
+    """A database in order, whatever other tests leave in theirs. The logins are those of all databases."""
+    name = f"doctor_{uuid.uuid4().hex[:12]}"
+    await provision_database(
+        superuser_url,
+        database=name,
+        owner_password=str(make_url(database_urls.owner).password),
+        runtime_password=str(make_url(database_urls.runtime).password),
+    )
+    urls = DatabaseURLs(
+        superuser=elsewhere(database_urls.superuser, database=name),
+        owner=elsewhere(database_urls.owner, database=name),
+        runtime=elsewhere(database_urls.runtime, database=name),
+    )
     assert (await Fleet({"default": urls.owner}).apply()).ok
     return urls
 
