@@ -11,7 +11,7 @@ from rich.console import Console
 from sqlalchemy import make_url
 
 from app.cli.migrate_views import ProgressView, show_apply, show_plan, show_status
-from app.core.migrations import GOLDEN_TENANT_SCRIPT, alembic_config, render_tenant_script
+from app.core.migrations import GOLDEN_TENANT_SCRIPT, Tree, alembic_config, render_tenant_script
 from app.core.provisioning import OWNER_ROLE, RUNTIME_ROLE, LeftOpen, provision_database
 from app.core.settings import SettingsError, load_settings
 from app.fleet import Fleet
@@ -176,9 +176,9 @@ def revision(
     # Else the file would be named by its id alone.
     if not re.search(r"[^\W_]", message):
         raise typer.BadParameter("say in a few words what changes", param_hint="message")
-    RevisionTree("platform" if tree == "platform" else "tenant").head  # noqa: B018  # raises RevisionRefused
-    config = alembic_config("platform" if tree == "platform" else "tenant")
-    command.revision(config, message=message)
+    chosen: Tree = "platform" if tree == "platform" else "tenant"
+    RevisionTree(chosen).head  # noqa: B018  # raises RevisionRefused
+    command.revision(alembic_config(chosen), message=message)
 
 
 def _fleet() -> Fleet:
