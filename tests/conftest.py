@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from scripts import terraform as finder
+from scripts.terraform import Terraform, TerraformError
 from tests.aws_emulator.launcher import AwsEmulator
 
 TEMPLATE = Path(__file__).resolve().parents[1]
@@ -65,6 +67,14 @@ def template_paths() -> list[Path]:
         return [path for path in files if not ignored & set(path.parts)]
     names = listing.stdout.decode().split("\0")
     return [Path(name) for name in names if name and os.path.lexists(TEMPLATE / name)]
+
+
+@pytest.fixture(scope="session")
+def terraform() -> Terraform:
+    try:
+        return finder.find()
+    except TerraformError as fault:
+        pytest.skip(str(fault))
 
 
 @pytest.fixture(scope="session")

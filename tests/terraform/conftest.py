@@ -1,4 +1,4 @@
-"""Terraform, a copy of its half of the template, and work that runs ahead of the tests that ask for it."""
+"""A copy of the Terraform half of the template, and work that runs ahead of the tests that ask for it."""
 
 import os
 import shutil
@@ -11,16 +11,17 @@ from typing import Any
 
 import pytest
 
-from scripts import terraform as finder
-from scripts.terraform import Terraform, TerraformError
+from scripts.terraform import Terraform
 from tests.aws_emulator.launcher import AwsEmulator
-from tests.conftest import TEMPLATE
+from tests.conftest import TEMPLATE, run_cookiecutter
 from tests.terraform.provider import shared_provider
 from tests.terraform.roots import Root, as_in_production, copy_tree, examples, modules
+from tests.terraform.stacks import Stacks, bring
 
 PLANTED = Path(__file__).parent / "planted"
 # Each holds a core for most of its time.
 AT_ONCE = 2
+STACK_WORK = ("stack", "environment", "weakened")
 
 
 @dataclass(frozen=True)
@@ -30,14 +31,6 @@ class Checked:
     init: tuple[int, str]
     validate: tuple[int, str]
     test: tuple[int, str]
-
-
-@pytest.fixture(scope="session")
-def terraform() -> Terraform:
-    try:
-        return finder.find()
-    except TerraformError as fault:
-        pytest.skip(str(fault))
 
 
 @pytest.fixture(scope="session")
@@ -60,10 +53,14 @@ class Ahead:
 
 @pytest.fixture(scope="session")
 def ahead(
-    request: pytest.FixtureRequest, terraform: Terraform, tree: Path, aws_emulator: AwsEmulator
+    request: pytest.FixtureRequest,
+    terraform: Terraform,
+    tree: Path,
+    aws_emulator: AwsEmulator,
+    provider: dict[str, str],
 ) -> Iterator[Ahead]:
     def plan(folder: Path) -> dict[str, Any]:
-        root = Root(folder, terraform, aws_emulator)
+        root = Root(folder, terraform, aws_emulator, provider)
         root.run("init", "-backend=false")
         return root.plan()
 
@@ -74,13 +71,13 @@ def ahead(
         return plan(Path(shutil.copytree(PLANTED, tree.parent / "planted")))
 
     wanted = {key for item in request.session.items for key in needs(item)}
-    has_modules = any(kind == "module" for kind, _ in wanted)
-    provider = request.getfixturevalue("provider") if has_modules else {}
     possible: dict[tuple[str, str], Callable[[], Any]] = {("planted", ""): planted}
     for name in modules():
         possible["module", name] = partial(check_module, terraform, tree / "modules" / name, provider)
     for name in examples():
         possible["example", name] = partial(plan_as_in_production, tree / "examples" / name)
+    if any(kind in STACK_WORK for kind, _ in wanted):
+        possible |= request.getfixturevalue("stacks").work()
     pool = ThreadPoolExecutor(AT_ONCE)
     yield Ahead(pool, {name: task for name, task in possible.items() if name in wanted})
     pool.shutdown(cancel_futures=True)
@@ -91,11 +88,32 @@ def needs(item: pytest.Item) -> Iterator[tuple[str, str]]:
     if "ahead" not in getattr(item, "fixturenames", ()):
         return
     parameters = getattr(getattr(item, "callspec", None), "params", {})
-    for kind in ("module", "example"):
+    for kind in ("module", "example", *STACK_WORK):
         if kind in parameters:
             yield kind, parameters[kind]
     if item.get_closest_marker("planted"):
         yield "planted", ""
+
+
+@pytest.fixture(scope="session")
+def project(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A generated project, baked once, and only read."""
+    home = tmp_path_factory.mktemp("stacks")
+    result = run_cookiecutter(template, home / "out", {}, home=home)
+    assert result.code == 0, result.output
+    values = result.project / "terraform/environments/common.tfvars"
+    text = values.read_text()
+    assert "github_repository = null" in text
+    values.write_text(text.replace("= null", '= "acme@1234567/api@7654321"'))
+    return result.project
+
+
+@pytest.fixture(scope="session")
+def stacks(project: Path, terraform: Terraform, provider: dict[str, str]) -> Iterator[Stacks]:
+    """On an emulator of their own, with what is there before Terraform."""
+    with AwsEmulator() as emulator:
+        bring(emulator)
+        yield Stacks(project, terraform, emulator, provider)
 
 
 @pytest.fixture(scope="session")

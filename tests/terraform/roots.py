@@ -4,7 +4,7 @@ import contextlib
 import json
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,8 @@ WEAKENINGS = re.compile(
     r",? *recovery_window\w* *= *0\b",
     re.MULTILINE,
 )
+# Commands that need the provider's schemas only.
+OFFLINE = {"show", "validate"}
 OPTIONS = hcl2.SerializationOptions(strip_string_quotes=True, explicit_blocks=False, with_comments=False)
 
 
@@ -71,8 +73,16 @@ def as_in_production(example: Path) -> Path:
 class Root:
     """A root in a copy, whose provider speaks to the emulator and whose secret inputs hold the canary."""
 
-    def __init__(self, path: Path, terraform: Terraform, emulator: AwsEmulator) -> None:
+    def __init__(
+        self,
+        path: Path,
+        terraform: Terraform,
+        emulator: AwsEmulator,
+        provider: Mapping[str, str] | None = None,
+    ) -> None:
+        """`provider` reaches one that runs, for what talks to no AWS; else each command starts its own."""
         self.path = path
+        self._offline = {**emulator.environment(), **(provider or {})}
         self.terraform = terraform
         self.environment = emulator.environment()
         self._aliases = [body.get("alias") for name, body in blocks(path, "provider") if name == "aws"]
@@ -96,14 +106,17 @@ class Root:
         if arguments[0] == "init":
             finished = self.terraform.initialise(self.path, *arguments[1:], environment=self.environment)
         else:
-            finished = self.terraform.run(self.path, *arguments, environment=self.environment)
+            environment = self._offline if arguments[0] in OFFLINE else self.environment
+            finished = self.terraform.run(self.path, *arguments, environment=environment)
         assert finished.returncode in codes, f"terraform {' '.join(arguments)}\n{finished.stdout}"
         return finished.stdout
 
-    def plan(self, *arguments: str, codes: tuple[int, ...] = (0,)) -> dict[str, Any]:
-        """What it would do, as `terraform show -json` tells it."""
-        self.run("plan", "-no-color", "-input=false", "-out=terrace.plan", *arguments, codes=codes)
-        shown: dict[str, Any] = json.loads(self.run("show", "-json", "terrace.plan"))
+    def plan(
+        self, *arguments: str, codes: tuple[int, ...] = (0,), file: str = "terrace.plan"
+    ) -> dict[str, Any]:
+        """What it would do, as `terraform show -json` tells it of the plan's `file`."""
+        self.run("plan", "-no-color", "-input=false", f"-out={file}", *arguments, codes=codes)
+        shown: dict[str, Any] = json.loads(self.run("show", "-json", file))
         return shown
 
 

@@ -1,12 +1,10 @@
 """The stacks of a generated project: valid, safe in production, and applied as a whole on the emulator."""
 
-import functools
 import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,53 +13,16 @@ import pytest
 
 from scripts.terraform import Terraform
 from tests.aws_emulator.launcher import ACCOUNT, AwsEmulator
-from tests.conftest import run_cookiecutter
 from tests.deploy.deployed import Commands
+from tests.terraform.conftest import Ahead
 from tests.terraform.invariants import ALWAYS, unprotected
-from tests.terraform.roots import PROVIDER_SETTINGS, Root
+from tests.terraform.roots import PROVIDER_SETTINGS
+from tests.terraform.stacks import ENVIRONMENTS, STACKS, WEAKENED, bring_zone
 from tests.terraform.test_apply import changes, left
 
-STACKS = ("bootstrap", "platform", "service")
-DOMAIN = "example.com"
 REPOSITORY = f"{ACCOUNT}.dkr.ecr.us-east-1.amazonaws.com/acme-platform"
 IMAGE, NEXT_IMAGE = (f"{REPOSITORY}@sha256:{digit * 64}" for digit in "ab")
 CLUSTER = "acme-platform-dev"
-NO_BACKEND = 'terraform {\n  backend "local" {}\n}\n'
-
-
-@pytest.fixture(scope="module")
-def project(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Baked once, and only read."""
-    home = tmp_path_factory.mktemp("stacks")
-    result = run_cookiecutter(template, home / "out", {}, home=home)
-    assert result.code == 0, result.output
-    values = result.project / "terraform/environments/common.tfvars"
-    text = values.read_text()
-    assert "github_repository = null" in text
-    values.write_text(text.replace("= null", '= "acme@1234567/api@7654321"'))
-    return result.project
-
-
-@pytest.fixture(scope="module")
-def emulator() -> Iterator[AwsEmulator]:
-    """One of its own, with what is there before Terraform."""
-    with AwsEmulator() as emulator:
-        bring(emulator)
-        yield emulator
-
-
-@pytest.fixture(scope="module")
-def initialised(project: Path, terraform: Terraform, emulator: AwsEmulator) -> Callable[[str], Root]:
-    """A stack, initialised once, without its backend: so that it can be planned alone."""
-
-    @functools.cache
-    def root(stack: str) -> Root:
-        made = Root(project / "terraform/stacks" / stack, terraform, emulator)
-        (made.path / "backend_override.tf").write_text(NO_BACKEND)
-        made.run("init")
-        return made
-
-    return root
 
 
 def test_the_files_are_formatted(terraform: Terraform, project: Path) -> None:
@@ -73,37 +34,17 @@ def test_the_files_are_formatted(terraform: Terraform, project: Path) -> None:
 
 
 @pytest.mark.parametrize("stack", STACKS)
-def test_a_stack_is_valid(initialised: Callable[[str], Root], stack: str) -> None:
-    assert "Warning" not in initialised(stack).run("validate", "-no-color")
+def test_a_stack_is_valid(ahead: Ahead, stack: str) -> None:
+    assert "Warning" not in ahead.result("stack", stack)
 
 
-def values(project: Path, environment: str) -> list[str]:
-    folder = project / "terraform/environments"
-    return [f"-var-file={folder}/common.tfvars", f"-var-file={folder}/{environment}.tfvars"]
-
-
-@pytest.mark.parametrize("environment", ["dev", "staging", "production"])
-def test_an_environment_can_be_planned_and_is_safe(
-    initialised: Callable[[str], Root], project: Path, environment: str
-) -> None:
-    plan = initialised("platform").plan(*values(project, environment))
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_an_environment_can_be_planned_and_is_safe(ahead: Ahead, environment: str) -> None:
+    plan = ahead.result("environment", environment)
     checks = ALWAYS | ({"unprotected": unprotected} if environment == "production" else {})
     assert {name: faults for name, check in checks.items() if (faults := check(plan))} == {}
 
 
-# Each condition of each rule once: two runs, since Terraform tells all rules that are broken at once.
-WEAKENED = {
-    "one": {
-        "deletion_protection = true": "deletion_protection = false",
-        "multi_az              = true": "multi_az = false",
-        'nat                 = "per_zone"': 'nat = "single"',
-    },
-    "another": {
-        "production          = true": "production = false",
-        "backup_retention_days = 30": "backup_retention_days = 13",
-        "replicas                = 2": "replicas = 0",
-    },
-}
 RULES = (
     "production needs platform.production",
     "production needs a standby database",
@@ -112,20 +53,10 @@ RULES = (
 
 
 @pytest.mark.parametrize("weakened", WEAKENED)
-def test_a_production_that_could_be_lost_is_refused(
-    initialised: Callable[[str], Root], project: Path, tmp_path: Path, weakened: str
-) -> None:
-    common, production = values(project, "production")
-    text = Path(production.partition("=")[2]).read_text()
-    for safe, weak in WEAKENED[weakened].items():
-        assert text.count(safe) == 1
-        text = text.replace(safe, weak)
-    (tmp_path / "weak.tfvars").write_text(text)
-    said = initialised("platform").run(
-        "plan", "-no-color", "-input=false", common, f"-var-file={tmp_path}/weak.tfvars", codes=(1,)
-    )
+def test_a_production_that_could_be_lost_is_refused(ahead: Ahead, weakened: str) -> None:
+    said = " ".join(ahead.result("weakened", weakened).replace("│", " ").split())
     for rule in RULES:
-        assert rule in " ".join(said.replace("│", " ").split())
+        assert rule in said
 
 
 @dataclass
@@ -181,21 +112,6 @@ class Deployment:
         """Nothing but the provider knows of the emulator; the backend finds it through the environment."""
         provider = f'provider "aws" {{\n{PROVIDER_SETTINGS}}}\n'
         (self.folder(stack) / "terrace_override.tf").write_text(provider)
-
-
-def bring_zone(emulator: AwsEmulator) -> None:
-    boto3.client("route53", **emulator.client_arguments()).create_hosted_zone(
-        Name=DOMAIN, CallerReference="test"
-    )
-
-
-def bring(emulator: AwsEmulator) -> None:
-    """What is there before Terraform: the domain's zone and the cache's user."""
-    bring_zone(emulator)
-    boto3.client("elasticache", **emulator.client_arguments()).create_user(
-        UserId="acme-platform-dev-app", UserName="app", Engine="valkey", AccessString="on ~* +@all",
-        AuthenticationMode={"Type": "password", "Passwords": ["kD93mfQpz1xT-kD93mfQpz1xT"]},
-    )  # fmt: skip
 
 
 @pytest.mark.apply

@@ -10,9 +10,8 @@ import pytest
 
 from scripts.terraform import Terraform
 from tests.aws_emulator.launcher import AwsEmulator
-from tests.conftest import TEMPLATE
 
-FOLDER = TEMPLATE / "tests" / "terratest"
+FOLDER = Path(__file__).parent
 
 
 @pytest.fixture(scope="session")
