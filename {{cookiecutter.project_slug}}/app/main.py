@@ -18,6 +18,7 @@ from app.auth.sessions import Sessions
 from app.auth.tokens import TokenCodec
 from app.core.context import DEFAULT_PLACEMENT, TenantRef
 from app.core.database import Database, TenantDatabases, UnknownPlacement
+from app.core.epochs import ChangeEpochs
 from app.core.logging import configure_logging
 from app.core.openapi import install_openapi
 from app.core.pagination import CursorCodec
@@ -108,6 +109,7 @@ def _compose(app: FastAPI, settings: Settings) -> None:
     placements = {name: _database(settings, url) for name, url in settings.runtime_urls.items()}
     state.database = placements[DEFAULT_PLACEMENT]
     state.redis = make_redis(settings.redis_url.get_secret_value())
+    state.epochs = ChangeEpochs(state.redis)
     state.registry = TenantRegistry(state.database, state.redis)
     state.databases = TenantDatabases(
         placements,
@@ -124,6 +126,7 @@ def _compose(app: FastAPI, settings: Settings) -> None:
     state.sessions = Sessions(
         databases=state.databases,
         registry=state.registry,
+        epochs=state.epochs,
         hasher=state.hasher,
         codec=state.codec,
         refresh_ttl_seconds=settings.refresh_token_ttl_seconds,

@@ -8,6 +8,7 @@ from alembic import context
 import app.access.models
 import app.audit.models
 import app.auth.models
+import app.core.idempotency
 import app.jobs.models
 import app.limits.models
 import app.operators.models

@@ -3,12 +3,14 @@
 from app.access.policies import ADMIN, DEFAULT_ROLES, default_rules
 from app.access.requirements import (
     OPERATORS,
+    PERSONAL,
     PUBLIC,
     GuardedRoute,
     declared_access,
     declared_action,
     deny_unguarded,
     operators_only,
+    personal,
     public,
     requires,
 )
@@ -18,6 +20,7 @@ __all__ = [
     "ADMIN",
     "DEFAULT_ROLES",
     "OPERATORS",
+    "PERSONAL",
     "PUBLIC",
     "GuardedRoute",
     "PolicyStore",
@@ -27,6 +30,7 @@ __all__ = [
     "default_rules",
     "deny_unguarded",
     "operators_only",
+    "personal",
     "public",
     "requires",
 ]

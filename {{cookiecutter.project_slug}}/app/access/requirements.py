@@ -1,4 +1,4 @@
-"""Every route declares what it needs, with `requires`, `operators_only` or `public`; else it is denied.
+"""Every route declares who may call it (`requires`, `personal`, `operators_only`, `public`) or is denied.
 
 The check runs before the body is read, so a stranger cannot make the service parse anything.
 """
@@ -11,12 +11,14 @@ from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
 from app.access.policies import PERMISSION_PATTERN
+from app.access.service import PolicyStore
 from app.core.context import OperatorRef, Principal, TenantRef
 from app.core.errors import AppError, Forbidden, Unauthorized
 from app.core.json_bodies import StrictRequest
 
 PUBLIC: Final = "public"
 OPERATORS: Final = "operators"
+PERSONAL: Final = "personal"
 DECLARATION: Final = "__access__"
 ACTION: Final = "__operator_action__"
 # Set in the scope by whoever writes the declared action to the platform's trail.
@@ -47,6 +49,14 @@ def public(endpoint: F) -> F:
     return endpoint
 
 
+def personal(endpoint: F) -> F:
+    """Declare that an endpoint is for people about their own account: no role can take it from them, and no
+    API key and no operator who acts as them has it.
+    """
+    setattr(endpoint, DECLARATION, PERSONAL)
+    return endpoint
+
+
 def operators_only(*, action: str | None = None) -> Callable[[F], F]:
     """Declare that an endpoint is for operators of the platform, whom no tenant's credential makes.
 
@@ -65,7 +75,7 @@ def operators_only(*, action: str | None = None) -> Callable[[F], F]:
 
 
 def declared_access(endpoint: object) -> str | None:
-    """The permission of an endpoint, `PUBLIC`, `OPERATORS`, or None when its author declared nothing."""
+    """The permission of an endpoint, `PUBLIC`, `PERSONAL`, `OPERATORS`, or None when nothing is declared."""
     return getattr(endpoint, DECLARATION, None)
 
 
@@ -114,7 +124,13 @@ async def check_access(request: Request, permission: str | None) -> None:
         raise getattr(request.state, "auth_error", None) or Unauthorized(
             "Send `Authorization: Bearer <access token>` or `X-API-Key: <key>`."
         )
-    if not await request.app.state.policies.allows(tenant, principal, permission):
+    if permission == PERSONAL:
+        if principal.kind != "user" or principal.actor_id is not None:
+            raise Forbidden("Only a person who logged in may do this, for their own account.")
+        return
+    policies: PolicyStore = request.app.state.policies
+    epoch: int | None = getattr(request.state, "roles_epoch", None)
+    if not await policies.allows(tenant, principal, permission, epoch=epoch):
         raise Forbidden(f"This needs the permission {permission}.", permission=permission)
 
 

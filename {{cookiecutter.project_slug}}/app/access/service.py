@@ -35,19 +35,21 @@ class PolicyStore:
         self._databases = databases
         self._roles = SingleFlightCache(self._load, ttl_seconds=ttl_seconds, size=MAX_TENANTS)
 
-    async def allows(self, tenant: TenantRef, principal: Principal, permission: str) -> bool:
-        """True when the principal's role, and its key's scopes, allow the permission in this tenant."""
+    async def allows(
+        self, tenant: TenantRef, principal: Principal, permission: str, *, epoch: int | None = None
+    ) -> bool:
+        """True when the principal's role, and its key's scopes, allow the permission in this tenant.
+
+        `epoch` is that of the tenant's roles in Redis: under another one they are read again at once.
+        """
         if principal.tenant_id != tenant.id:
             return False
-        roles = await self._roles.get(tenant)
+        roles = await self._roles.get((tenant, epoch))
         policy = roles.get(principal.role, DENY_ALL)
         return policy.allows(permission) and scopes_allow(principal.scopes, permission)
 
-    def forget(self, tenant: TenantRef) -> None:
-        """Read the tenant's roles again on its next request."""
-        self._roles.evict(tenant)
-
-    async def _load(self, tenant: TenantRef) -> dict[str, CompiledPolicy]:
+    async def _load(self, key: tuple[TenantRef, int | None]) -> dict[str, CompiledPolicy]:
+        tenant, _ = key
         async with self._databases.tenant(tenant) as session:
             rows = (await session.execute(select(RBACPolicy.name, RBACPolicy.rules))).all()
         return {name: _compile(tenant.schema, name, rules) for name, rules in rows}

@@ -1,29 +1,33 @@
 """Turns a request's credential into a principal or an operator: a bearer token or an `X-API-Key`."""
 
 import hmac
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 from uuid import UUID
 
 from cachetools import TTLCache
-from sqlalchemy import select
+from sqlalchemy import Select, select
+from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.datastructures import Headers
 
 from app.auth.api_key_format import MalformedKey, ParsedKey, parse
 from app.auth.errors import AmbiguousCredentials, InvalidAccessToken, InvalidAPIKey
 from app.auth.models import APIKey
 from app.auth.passwords import PasswordHasher
-from app.auth.sessions import login_stands
+from app.auth.service import session_stands
 from app.auth.tokens import Actor, InvalidToken, RejectionReason, TokenCodec
 from app.core.cache import SingleFlightCache
-from app.core.context import OperatorRef, Principal, TenantRef
+from app.core.context import OperatorRef, Principal, PrincipalKind, TenantRef
 from app.core.database import TenantDatabases
 from app.tenants import TenantRegistry
+from app.users import service as users
 
 KEY_TTL_SECONDS: Final = 30.0
 TOKEN_TTL_SECONDS: Final = 30.0
-LOGIN_TTL_SECONDS: Final = 30.0
+STANDING_TTL_SECONDS: Final = 30.0
+OUTAGE_TTL_SECONDS: Final = 5.0
 MAX_ENTRIES: Final = 10_000
 API_KEY_HEADER: Final = "x-api-key"
 # A suspended tenant's key is verified too: who holds it may know why it does not work.
@@ -35,6 +39,28 @@ class VerifiedToken:
     principal: Principal
     expires_at: datetime
     actor: Actor | None
+
+
+class _Identity(NamedTuple):
+    """Whose standing is remembered, and under which number of Redis."""
+
+    tenant: TenantRef
+    kind: PrincipalKind
+    subject: UUID
+    login_id: UUID | None
+    epoch: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """The rights of a principal as the database has them."""
+
+    role: str
+    scopes: tuple[str, ...] | None = None
+    expires_at: datetime | None = None
+
+    def has_expired(self) -> bool:
+        return self.expires_at is not None and self.expires_at <= datetime.now(UTC)
 
 
 class KnowsOperators(Protocol):
@@ -73,7 +99,9 @@ class Authenticator:
         self._brand = api_key_prefix
         self._tokens: TTLCache[bytes, VerifiedToken] = TTLCache(MAX_ENTRIES, TOKEN_TTL_SECONDS)
         self._keys = SingleFlightCache(self._verify_key, ttl_seconds=KEY_TTL_SECONDS, size=MAX_ENTRIES)
-        self._logins = SingleFlightCache(self._login_stands, ttl_seconds=LOGIN_TTL_SECONDS, size=MAX_ENTRIES)
+        self._standings = SingleFlightCache(
+            self._load_standing, ttl_seconds=STANDING_TTL_SECONDS, size=MAX_ENTRIES
+        )
 
     async def authenticate(self, headers: Headers) -> Principal | OperatorRef | None:
         """The caller, or None when no credential was sent.
@@ -90,23 +118,40 @@ class Authenticator:
             return await self._from_bearer(authorizations[0])
         return None
 
-    async def confirm_login(self, principal: Principal, tenant: TenantRef) -> None:
-        """Raises InvalidAccessToken when the login of a token was ended since the token was issued.
+    async def confirm(
+        self, principal: Principal, tenant: TenantRef, epoch: int | None, *, known: bool
+    ) -> Principal:
+        """The principal with the rights it has now. Raises InvalidAccessToken or InvalidAPIKey.
 
-        `tenant` is confirmed, so only after a change of it, which raised its epoch, is the database asked.
+        `tenant` is confirmed. `epoch` is the principal's in Redis: under a number that was not seen before
+        the database is asked. It is asked every 30 s besides, in case that Redis forgot the number, and
+        every 5 s while Redis does not answer (`known` is false).
         """
-        login = principal.login
-        if (
-            login is not None
-            and login.epoch != tenant.epoch
-            and not await self._logins.get((tenant, login.id))
-        ):
-            raise _invalid("Its login was ended; log in again.")
+        if principal.kind == "api_key" and known and epoch is None:
+            # The key itself was read within the last 30 s.
+            return principal
+        if not known:
+            epoch = -int(time.monotonic() // OUTAGE_TTL_SECONDS)
+        login_id = principal.login.id if principal.login else None
+        standing = await self._standings.get(
+            _Identity(tenant, principal.kind, principal.subject, login_id, epoch)
+        )
+        if standing is None or standing.has_expired():
+            raise InvalidAPIKey if principal.kind == "api_key" else _invalid("It was revoked; log in again.")
+        if (standing.role, standing.scopes) == (principal.role, principal.scopes):
+            return principal
+        return replace(principal, role=standing.role, scopes=standing.scopes)
 
-    async def _login_stands(self, request: tuple[TenantRef, UUID]) -> bool:
-        tenant, login_id = request
-        async with self._databases.tenant(tenant) as session:
-            return await login_stands(session, login_id)
+    async def _load_standing(self, identity: "_Identity") -> "_Standing | None":
+        async with self._databases.tenant(identity.tenant) as session:
+            if identity.kind == "api_key":
+                return await _key_standing(session, identity.subject)
+            if identity.login_id is not None and not await session_stands(
+                session, identity.login_id, user_id=identity.subject
+            ):
+                return None
+            user = await users.find_active(session, identity.subject)
+        return None if user is None else _Standing(user.role)
 
     async def _from_bearer(self, authorization: str) -> Principal | OperatorRef:
         scheme, _, token = authorization.partition(" ")
@@ -162,9 +207,7 @@ class Authenticator:
         if tenant is None or tenant.state not in STATES_WITH_KEYS:
             raise InvalidAPIKey
         async with self._databases.tenant(tenant) as session:
-            query = select(APIKey.secret_hash, APIKey.role, APIKey.scopes, APIKey.expires_at).where(
-                APIKey.id == parsed.key_id, APIKey.revoked_at.is_(None)
-            )
+            query = _valid_key(parsed.key_id).add_columns(APIKey.secret_hash)
             row = (await session.execute(query)).one_or_none()
         # The connection is back in the pool before bcrypt takes its time.
         if row is None or not (await self._key_hasher.verify(parsed.secret, row.secret_hash)).valid:
@@ -175,12 +218,27 @@ class Authenticator:
             kind="api_key",
             role=row.role,
             key_id=parsed.key_id,
-            scopes=None if row.scopes is None else tuple(row.scopes),
+            scopes=_scopes(row.scopes),
         )
         return principal, row.expires_at
 
     def _digest(self, credential: str) -> bytes:
         return hmac.digest(self._digest_key, credential.encode("utf-8", "surrogateescape"), "sha256")
+
+
+def _valid_key(key_id: UUID) -> Select[tuple[str, list[Any] | None, datetime | None]]:
+    return select(APIKey.role, APIKey.scopes, APIKey.expires_at).where(
+        APIKey.id == key_id, APIKey.revoked_at.is_(None)
+    )
+
+
+async def _key_standing(session: AsyncSession, key_id: UUID) -> _Standing | None:
+    row = (await session.execute(_valid_key(key_id))).one_or_none()
+    return None if row is None else _Standing(row.role, _scopes(row.scopes), row.expires_at)
+
+
+def _scopes(stored: list[Any] | None) -> tuple[str, ...] | None:
+    return None if stored is None else tuple(stored)
 
 
 def _invalid(detail: str | None) -> InvalidAccessToken:

@@ -1,6 +1,6 @@
 """What a client hears when it cannot be authenticated: enough to act on, nothing to learn from."""
 
-from app.core.errors import Unauthorized
+from app.core.errors import NotFound, Unauthorized
 
 
 class InvalidCredentials(Unauthorized):
@@ -28,3 +28,8 @@ class InvalidAPIKey(Unauthorized):
 class AmbiguousCredentials(Unauthorized):
     slug = "ambiguous-credentials"
     title = "Send one credential, not several"
+
+
+class SessionNotFound(NotFound):
+    slug = "session-not-found"
+    title = "There is no such session"

@@ -1,12 +1,18 @@
-"""Log in, refresh, log out, and the public keys."""
+"""Log in, refresh, log out; the sessions of a person; and the public keys."""
 
-from typing import Any
+from functools import partial
+from typing import Annotated, Any
+from uuid import UUID
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
-from app.access import GuardedRoute, public
-from app.auth.schemas import JWKS, LoginRequest, RefreshRequest, TokenResponse
-from app.auth.sessions import Sessions, TokenPair
+from app.access import GuardedRoute, personal, public
+from app.auth import service
+from app.auth.schemas import JWKS, LoginRequest, RefreshRequest, SessionRead, TokenResponse
+from app.auth.sessions import Device, Sessions, TokenPair
+from app.core.database import on_commit
+from app.core.dependencies import CurrentPrincipal, CurrentTenant, Cursors, Epochs, TenantSession
+from app.core.pagination import Page, PageRequest, page_request
 
 router = APIRouter(prefix="/v1/auth", tags=["auth"], route_class=GuardedRoute)
 keys_router = APIRouter(tags=["auth"], route_class=GuardedRoute)
@@ -22,7 +28,7 @@ async def log_in(request: Request, response: Response, body: LoginRequest) -> To
     """Answers 401 in the same way, and after the same work, for an unknown tenant or user and for a wrong
     password."""
     sessions: Sessions = request.app.state.sessions
-    pair = await sessions.log_in(body.tenant, body.email, body.password.get_secret_value())
+    pair = await sessions.log_in(body.tenant, body.email, body.password.get_secret_value(), _device(request))
     return _token_response(response, pair)
 
 
@@ -33,17 +39,68 @@ async def log_in(request: Request, response: Response, body: LoginRequest) -> To
 )
 @public
 async def refresh(request: Request, response: Response, body: RefreshRequest) -> TokenResponse:
-    """A refresh token works once. Sending one again ends the whole login, because somebody has a copy."""
+    """A refresh token works once. Sending one again ends the session, because somebody has a copy.
+
+    Only within ten seconds it may be sent again, by a client that never got the answer.
+    """
     sessions: Sessions = request.app.state.sessions
-    return _token_response(response, await sessions.refresh(body.refresh_token))
+    return _token_response(response, await sessions.refresh(body.refresh_token, _device(request)))
 
 
-@router.post("/logout", status_code=204, summary="End a login")
+@router.post("/logout", status_code=204, summary="End the session of a refresh token")
 @public
 async def log_out(request: Request, body: RefreshRequest) -> None:
-    """Revokes every refresh token of the login. Access tokens run out by themselves within minutes."""
+    """Its access tokens are refused from the next request on."""
     sessions: Sessions = request.app.state.sessions
     await sessions.log_out(body.refresh_token)
+
+
+@router.get("/sessions", summary="List the sessions of your account")
+@personal
+async def list_sessions(
+    session: TenantSession,
+    tenant: CurrentTenant,
+    principal: CurrentPrincipal,
+    cursors: Cursors,
+    page: Annotated[PageRequest, Depends(page_request)],
+) -> Page[SessionRead]:
+    """Newest first. Device and address are what the client said of itself when it was last used."""
+    rows, next_cursor = await service.list_sessions(
+        session, principal.subject, page, cursors=cursors, tenant_id=tenant.id
+    )
+    current = principal.login.id if principal.login else None
+    items = [
+        SessionRead.model_validate(row).model_copy(update={"current": row.id == current}) for row in rows
+    ]
+    return Page(items=items, next_cursor=next_cursor)
+
+
+@router.delete("/sessions/{session_id}", status_code=204, summary="End a session of your account")
+@personal
+async def end_session(
+    session: TenantSession, principal: CurrentPrincipal, epochs: Epochs, session_id: UUID
+) -> None:
+    """Its access tokens are refused from the next request on."""
+    await service.end_session(session, session_id, user_id=principal.subject)
+    on_commit(session, partial(epochs.principal_changed, principal.tenant_id, principal.subject))
+    await service.record_session(
+        session, "auth.session_ended", user_id=principal.subject, session_id=session_id
+    )
+
+
+@router.delete("/sessions", status_code=204, summary="Log out everywhere")
+@personal
+async def end_sessions(
+    session: TenantSession,
+    principal: CurrentPrincipal,
+    epochs: Epochs,
+    keep_current: Annotated[bool, Query(description="Leave the session that asks.")] = False,
+) -> None:
+    """Every access token of your account is refused from the next request on."""
+    keep = principal.login.id if principal.login and keep_current else None
+    await service.end_sessions(session, principal.subject, but=keep)
+    on_commit(session, partial(epochs.principal_changed, principal.tenant_id, principal.subject))
+    await service.record_session(session, "auth.sessions_ended", user_id=principal.subject, session_id=None)
 
 
 @keys_router.get("/.well-known/jwks.json", summary="Public keys that verify access tokens")
@@ -53,6 +110,10 @@ async def jwks(request: Request, response: Response) -> JWKS:
     response.headers["Cache-Control"] = "public, max-age=300"
     document: dict[str, Any] = request.app.state.key_ring.jwks()
     return JWKS.model_validate(document)
+
+
+def _device(request: Request) -> Device:
+    return Device.of(request.headers.get("user-agent", ""), request.state.client_address)
 
 
 def _token_response(response: Response, pair: TokenPair) -> TokenResponse:

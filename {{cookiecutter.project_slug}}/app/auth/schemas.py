@@ -1,6 +1,8 @@
 """The bodies of the authentication endpoints."""
 
+from datetime import datetime
 from typing import Annotated, Any, Literal
+from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
@@ -54,6 +56,33 @@ class TokenResponse(BaseModel):
     refresh_token: str
     token_type: Literal["bearer"] = "bearer"  # noqa: S105  # a scheme
     expires_in: int
+
+
+class SessionRead(BaseModel):
+    """`current` marks the session that asks."""
+
+    model_config = ConfigDict(
+        from_attributes=True,
+        json_schema_extra={
+            "example": {
+                "id": "019ab2c4-8d5e-7c31-9f0a-2b1c3d4e5f60",
+                "user_agent": "Mozilla/5.0 (X11; Linux x86_64) Firefox/146.0",
+                "address": "203.0.113.7",
+                "created_at": "2026-11-23T09:30:00Z",
+                "last_used_at": "2026-11-23T11:02:00Z",
+                "expires_at": "2026-12-23T09:30:00Z",
+                "current": True,
+            }
+        },
+    )
+
+    id: UUID
+    user_agent: str
+    address: str
+    created_at: datetime
+    last_used_at: datetime
+    expires_at: datetime
+    current: bool = False
 
 
 class JWKS(BaseModel):

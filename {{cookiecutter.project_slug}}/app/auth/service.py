@@ -1,15 +1,20 @@
-"""API keys and logins of one tenant, for the other features that make or end them."""
+"""API keys and sessions of one tenant: make, list, end."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import delete, update
+import structlog
+from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.audit import service as audit
 from app.auth import api_key_format
 from app.auth.api_key_format import GeneratedKey
-from app.auth.models import APIKey, RefreshToken
+from app.auth.errors import SessionNotFound
+from app.auth.models import APIKey, Session
 from app.core.database import utc_now
+from app.core.pagination import CursorCodec, PageRequest, fetch_page
 
 
 def new_api_key(brand: str, *, live: bool, tenant_id: UUID, key_id: UUID) -> GeneratedKey:
@@ -50,10 +55,57 @@ async def delete_api_keys(session: AsyncSession, *, name: str) -> None:
     await session.execute(delete(APIKey).where(APIKey.name == name))
 
 
-async def end_logins(session: AsyncSession, user_id: UUID) -> None:
-    """Revoke the refresh tokens of a user. Access tokens end with the next epoch of the tenant."""
-    await session.execute(
-        update(RefreshToken)
-        .where(RefreshToken.user_id == user_id, RefreshToken.revoked_at.is_(None))
-        .values(revoked_at=utc_now())
+async def session_stands(session: AsyncSession, session_id: UUID, *, user_id: UUID) -> bool:
+    """False when it is not this person's, was ended, or expired."""
+    query = select(Session.id).where(
+        Session.id == session_id,
+        Session.user_id == user_id,
+        Session.ended_at.is_(None),
+        Session.expires_at > utc_now(),
+    )
+    return await session.scalar(query) is not None
+
+
+async def list_sessions(
+    session: AsyncSession, user_id: UUID, request: PageRequest, *, cursors: CursorCodec, tenant_id: UUID
+) -> tuple[Sequence[Session], str | None]:
+    """Those of a person that stand, newest first."""
+    standing = select(Session).where(
+        Session.user_id == user_id, Session.ended_at.is_(None), Session.expires_at > utc_now()
+    )
+    return await fetch_page(
+        session, standing, Session, request, cursors=cursors, tenant_id=tenant_id, collection="sessions"
+    )
+
+
+async def end_session(session: AsyncSession, session_id: UUID, *, user_id: UUID) -> None:
+    """Raises SessionNotFound, also for somebody else's. The caller raises the person's epoch."""
+    ended = update(Session).where(
+        Session.id == session_id, Session.user_id == user_id, Session.ended_at.is_(None)
+    )
+    if await session.scalar(ended.values(ended_at=utc_now()).returning(Session.id)) is None:
+        raise SessionNotFound
+
+
+async def end_sessions(session: AsyncSession, user_id: UUID, *, but: UUID | None = None) -> int:
+    """End all sessions of a person, or all but one; how many. The caller raises the person's epoch."""
+    ended = update(Session).where(Session.user_id == user_id, Session.ended_at.is_(None))
+    if but is not None:
+        ended = ended.where(Session.id != but)
+    rows = await session.scalars(ended.values(ended_at=utc_now()).returning(Session.id))
+    return len(rows.all())
+
+
+async def record_session(
+    session: AsyncSession, action: str, *, user_id: UUID, session_id: UUID | None
+) -> None:
+    """What a person did with a session of theirs, or with all of them, in the trail of the tenant."""
+    await audit.record(
+        session,
+        actor_kind="user",
+        actor_id=user_id,
+        action=action,
+        target_kind="session",
+        target_id=str(session_id) if session_id else None,
+        correlation_id=structlog.contextvars.get_contextvars().get("correlation_id"),
     )

@@ -1,9 +1,8 @@
-"""Log in, refresh, log out: access tokens that live minutes, refresh tokens that are used once.
+"""Sessions: log in, refresh, list, end. Access tokens live minutes, refresh tokens are used once.
 
 A refresh token is `rt_` and the base64url of the tenant's id and 32 random bytes; only its SHA-256 is
-stored. Using one twice means that it was copied, so it ends every token of that login (RFC 9700, 4.14.2).
-A login is over when any of its refresh tokens is revoked: who revokes them does not see one that is issued in
-the same moment.
+stored. Using one twice means that it was copied, so it ends the session (RFC 9700, 4.14.2); but for a few
+seconds, in which a client that lost the answer, or two of its windows at once, may repeat the call.
 """
 
 import hashlib
@@ -11,26 +10,33 @@ import secrets
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as Base64Error
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Final
+from datetime import timedelta
+from functools import partial
+from typing import Final, Self
 from uuid import UUID
 
 import structlog
-from sqlalchemy import func, select, update
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.auth.errors import InvalidCredentials, InvalidRefreshToken
-from app.auth.models import RefreshToken
+from app.auth.models import RefreshToken, Session
 from app.auth.passwords import PasswordHasher
+from app.auth.service import record_session
 from app.auth.tokens import TokenCodec
 from app.core.context import LoginRef, TenantRef
-from app.core.database import TenantDatabases, utc_now
+from app.core.database import TenantDatabases, on_commit, utc_now
+from app.core.epochs import ChangeEpochs
 from app.core.ids import new_id
 from app.tenants import TenantMoving, TenantRegistry
 from app.users import service as users
 
 TOKEN_PREFIX: Final = "rt_"  # noqa: S105  # marks the kind, is no secret
 SECRET_BYTES: Final = 32
+# A token that was used may be used again for so long, unless the token that came of it was used by then.
+REPEAT_WINDOW: Final = timedelta(seconds=10)
+MAX_USER_AGENT: Final = 300
+MAX_ADDRESS: Final = 64
 
 log = structlog.get_logger(__name__)
 
@@ -42,6 +48,20 @@ class TokenPair:
     expires_in: int
 
 
+@dataclass(frozen=True, slots=True)
+class Device:
+    """What a session is shown by to its person: both are the client's own claim, so they prove nothing."""
+
+    user_agent: str = ""
+    address: str = ""
+
+    @classmethod
+    def of(cls, user_agent: str, address: str) -> Self:
+        """Cut to what is stored, without what cannot be printed."""
+        printable = "".join(character if character.isprintable() else " " for character in user_agent)
+        return cls(printable[:MAX_USER_AGENT], address[:MAX_ADDRESS])
+
+
 class Sessions:
     """The login service. No database connection is held while a password is being hashed."""
 
@@ -50,6 +70,7 @@ class Sessions:
         *,
         databases: TenantDatabases,
         registry: TenantRegistry,
+        epochs: ChangeEpochs,
         hasher: PasswordHasher,
         codec: TokenCodec,
         refresh_ttl_seconds: int,
@@ -57,12 +78,13 @@ class Sessions:
     ) -> None:
         self._databases = databases
         self._registry = registry
+        self._epochs = epochs
         self._hasher = hasher
         self._codec = codec
         self._refresh_ttl = timedelta(seconds=refresh_ttl_seconds)
         self._access_ttl_seconds = access_ttl_seconds
 
-    async def log_in(self, slug: str, email: str, password: str) -> TokenPair:
+    async def log_in(self, slug: str, email: str, password: str, device: Device) -> TokenPair:
         """Raises InvalidCredentials, after the same work, whatever it was that did not match."""
         tenant = await self._registry.read_by_slug(slug)
         credentials = None
@@ -77,61 +99,69 @@ class Sessions:
         async with self._databases.tenant(tenant) as session:
             if not await users.record_login(session, credentials, new_hash=result.new_hash):
                 raise InvalidCredentials
-            login = LoginRef(new_id(), tenant.epoch)
-            refresh_token = self._add_refresh_token(
-                session,
-                tenant.id,
-                credentials.id,
-                family_id=login.id,
+            started = Session(
+                id=new_id(),
+                user_id=credentials.id,
+                user_agent=device.user_agent,
+                address=device.address,
                 expires_at=utc_now() + self._refresh_ttl,
             )
-        return self._pair(tenant, credentials.id, credentials.role, login, refresh_token)
+            session.add(started)
+            await session.flush()
+            refresh_token = self._add_refresh_token(session, tenant.id, started)
+            await record_session(session, "auth.login", user_id=credentials.id, session_id=started.id)
+        return self._pair(
+            tenant, credentials.id, credentials.role, LoginRef(started.id, tenant.epoch), refresh_token
+        )
 
-    async def refresh(self, token: str) -> TokenPair:
-        """Exchange a refresh token for a new pair; the family keeps the expiry its login gave it.
+    async def refresh(self, token: str, device: Device) -> TokenPair:
+        """Exchange a refresh token for a new pair; the session keeps the expiry its login gave it.
 
-        Raises InvalidRefreshToken; a token used before also revokes its whole family.
+        Raises InvalidRefreshToken; a token that was used before also ends the session.
         """
         tenant = await self._tenant_of(token)
         async with self._databases.tenant(tenant) as session:
-            rotated = await self._rotate(session, tenant, token)
-        # Refused after the block, so that the revocation of a copied family is committed.
+            rotated = await self._rotate(session, tenant, token, device)
+        # Refused after the block, so that the end of a copied session is committed.
         if rotated is None:
             raise InvalidRefreshToken
         user, login, refresh_token = rotated
         return self._pair(tenant, user.id, user.role, login, refresh_token)
 
     async def log_out(self, token: str) -> None:
-        """End the login that a refresh token belongs to; an unknown token is already logged out."""
+        """End the session that a refresh token belongs to; an unknown token is already logged out."""
         try:
             tenant = await self._tenant_of(token)
         except InvalidRefreshToken:
             return
         async with self._databases.tenant(tenant) as session:
-            stored = await self._lock(session, token)
-            if stored is not None:
-                await self._revoke_family(session, stored.family_id)
+            found = await self._lock(session, token)
+            if found is not None:
+                _, started = found
+                await self._end(session, tenant, started, "auth.logout")
 
     async def _rotate(
-        self, session: AsyncSession, tenant: TenantRef, token: str
+        self, session: AsyncSession, tenant: TenantRef, token: str, device: Device
     ) -> tuple[users.ActiveUser, LoginRef, str] | None:
-        stored = await self._lock(session, token)
-        if stored is None or stored.expires_at <= utc_now():
+        found = await self._lock(session, token)
+        if found is None:
             return None
-        if not await login_stands(session, stored.family_id):
+        stored, started = found
+        now = utc_now()
+        if started.ended_at is not None or started.expires_at <= now or stored.revoked_at is not None:
             return None
-        if stored.used_at is not None:
-            await self._revoke_family(session, stored.family_id)
+        if stored.used_at is None:
+            stored.used_at = now
+        elif now - stored.used_at > REPEAT_WINDOW or await _has_moved_on(session, stored):
+            await self._end(session, tenant, started, "auth.refresh_token_reused")
             log.warning("refresh_token_reused", tenant_id=str(tenant.id), user_id=str(stored.user_id))
             return None
-        stored.used_at = utc_now()
         user = await users.find_active(session, stored.user_id)
         if user is None:
             return None
-        refresh_token = self._add_refresh_token(
-            session, tenant.id, user.id, family_id=stored.family_id, expires_at=stored.expires_at
-        )
-        return user, LoginRef(stored.family_id, tenant.epoch), refresh_token
+        started.last_used_at, started.user_agent, started.address = now, device.user_agent, device.address
+        refresh_token = self._add_refresh_token(session, tenant.id, started, parent_id=stored.id)
+        return user, LoginRef(started.id, tenant.epoch), refresh_token
 
     async def _tenant_of(self, token: str) -> TenantRef:
         tenant = await self._registry.read(_tenant_id_of(token))
@@ -140,26 +170,36 @@ class Sessions:
         _refuse_moving(tenant)
         return tenant
 
-    async def _lock(self, session: AsyncSession, token: str) -> RefreshToken | None:
-        query = select(RefreshToken).where(RefreshToken.token_hash == _digest(token)).with_for_update()
-        stored: RefreshToken | None = await session.scalar(query)
-        return stored
-
-    async def _revoke_family(self, session: AsyncSession, family_id: UUID) -> None:
-        await session.execute(
-            update(RefreshToken)
-            .where(RefreshToken.family_id == family_id, RefreshToken.revoked_at.is_(None))
-            .values(revoked_at=utc_now())
+    async def _lock(self, session: AsyncSession, token: str) -> tuple[RefreshToken, Session] | None:
+        """The token and its session. Whoever else uses or ends the session waits."""
+        query = (
+            select(RefreshToken, Session)
+            .join(Session, Session.id == RefreshToken.family_id)
+            .where(RefreshToken.token_hash == _digest(token))
+            .with_for_update()
         )
+        row = (await session.execute(query)).one_or_none()
+        return None if row is None else (row[0], row[1])
+
+    async def _end(self, session: AsyncSession, tenant: TenantRef, started: Session, action: str) -> None:
+        if started.ended_at is not None:
+            return
+        started.ended_at = utc_now()
+        on_commit(session, partial(self._epochs.principal_changed, tenant.id, started.user_id))
+        await record_session(session, action, user_id=started.user_id, session_id=started.id)
 
     def _add_refresh_token(
-        self, session: AsyncSession, tenant_id: UUID, user_id: UUID, *, family_id: UUID, expires_at: datetime
+        self, session: AsyncSession, tenant_id: UUID, started: Session, *, parent_id: UUID | None = None
     ) -> str:
         material = tenant_id.bytes + secrets.token_bytes(SECRET_BYTES)
         token = TOKEN_PREFIX + urlsafe_b64encode(material).decode()
         session.add(
             RefreshToken(
-                family_id=family_id, user_id=user_id, token_hash=_digest(token), expires_at=expires_at
+                family_id=started.id,
+                user_id=started.user_id,
+                token_hash=_digest(token),
+                expires_at=started.expires_at,
+                parent_id=parent_id,
             )
         )
         return token
@@ -171,10 +211,12 @@ class Sessions:
         return TokenPair(access_token, refresh_token, self._access_ttl_seconds)
 
 
-async def login_stands(session: AsyncSession, login_id: UUID) -> bool:
-    """False when any of its refresh tokens is revoked, or there is none."""
-    query = select(func.bool_and(RefreshToken.revoked_at.is_(None))).where(RefreshToken.family_id == login_id)
-    return bool(await session.scalar(query))
+async def _has_moved_on(session: AsyncSession, stored: RefreshToken) -> bool:
+    """True when a token that was made from this one was used: then its client had received the answer."""
+    child = select(RefreshToken.id).where(
+        RefreshToken.parent_id == stored.id, RefreshToken.used_at.isnot(None)
+    )
+    return await session.scalar(child.limit(1)) is not None
 
 
 def _refuse_moving(tenant: TenantRef) -> None:

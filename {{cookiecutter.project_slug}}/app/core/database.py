@@ -44,6 +44,7 @@ COLUMN_TYPES: dict[Any, Any] = {
     list[Any]: JSONB(none_as_null=True),
 }
 IDLE_IN_TRANSACTION_TIMEOUT = "60s"
+_ON_COMMIT: Final = "on_commit"
 # More pools than this are not kept without a connection: what an engine has compiled takes memory.
 MAX_DEDICATED_POOLS: Final = 256
 
@@ -154,8 +155,11 @@ class Database:
     @asynccontextmanager
     async def _session(self, route: Route) -> AsyncIterator[AsyncSession]:
         engine = self._engine.execution_options(**{ROUTE_OPTION: route})
-        async with AsyncSession(engine, expire_on_commit=False) as session, session.begin():
-            yield session
+        async with AsyncSession(engine, expire_on_commit=False) as session:
+            async with session.begin():
+                yield session
+            for tell in session.info.get(_ON_COMMIT, ()):
+                await tell()
 
 
 class TenantDatabases:
@@ -236,6 +240,14 @@ class TenantDatabases:
         for schema, pools in list(self._dedicated.items()):
             if all(database.is_idle for database in pools.values()):
                 del self._dedicated[schema]
+
+
+def on_commit(session: AsyncSession, tell: Callable[[], Awaitable[None]]) -> None:
+    """Call `tell` when the session's transaction is committed, before its block ends; never after a rollback.
+
+    It must not raise: what it would report was done.
+    """
+    session.info.setdefault(_ON_COMMIT, []).append(tell)
 
 
 def pooler_arguments(pooler: Pooler, session_settings: Mapping[str, str]) -> dict[str, Any]:

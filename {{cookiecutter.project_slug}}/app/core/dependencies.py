@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.context import Principal, TenantRef
 from app.core.database import Database, TenantDatabases
+from app.core.epochs import ChangeEpochs
 from app.core.errors import Unauthorized
 from app.core.pagination import CursorCodec
 from app.core.settings import Settings
@@ -26,6 +27,11 @@ def _database(request: Request) -> Database:
 def _databases(request: Request) -> TenantDatabases:
     databases: TenantDatabases = request.app.state.databases
     return databases
+
+
+def _epochs(request: Request) -> ChangeEpochs:
+    epochs: ChangeEpochs = request.app.state.epochs
+    return epochs
 
 
 def _cursors(request: Request) -> CursorCodec:
@@ -50,6 +56,7 @@ def _tenant(request: Request) -> TenantRef:
 CurrentSettings = Annotated[Settings, Depends(_settings)]
 PlatformDatabase = Annotated[Database, Depends(_database)]
 CurrentDatabases = Annotated[TenantDatabases, Depends(_databases)]
+Epochs = Annotated[ChangeEpochs, Depends(_epochs)]
 Cursors = Annotated[CursorCodec, Depends(_cursors)]
 CurrentPrincipal = Annotated[Principal, Depends(_principal)]
 CurrentTenant = Annotated[TenantRef, Depends(_tenant)]

@@ -14,7 +14,9 @@ class Authenticates(Protocol):
 
     async def authenticate(self, headers: Headers) -> Principal | OperatorRef | None: ...
 
-    async def confirm_login(self, principal: Principal, tenant: TenantRef) -> None: ...
+    async def confirm(
+        self, principal: Principal, tenant: TenantRef, epoch: int | None, *, known: bool
+    ) -> Principal: ...
 
 
 class Authenticate:

@@ -19,7 +19,7 @@ UNKNOWN_ADDRESS: Final = "unknown"
 
 
 class RateLimit:
-    """Answers 429 itself, and lets no request act on an old copy of its tenant or for an ended login.
+    """Answers 429 itself, and lets no request act on an old copy of its tenant or with rights that are gone.
 
     `trusted_proxies` says how many hops of X-Forwarded-For are ours.
     """
@@ -46,6 +46,7 @@ class RateLimit:
                 admit(scope, state["tenant"])
             await self._app(scope, receive, send)
             return
+        state["client_address"] = client_address(scope, self._trusted_proxies)
         tenant, charged_class = state["tenant"], route_class(scope["method"], scope["path"])
         try:
             decision = await self._limiter.check(
@@ -53,7 +54,7 @@ class RateLimit:
                 tenant=None if _is_purged(tenant) else tenant,
                 principal=state["principal"],
                 operator=state["operator"],
-                address=client_address(scope, self._trusted_proxies),
+                address=state["client_address"],
                 route_class=charged_class,
             )
         except AppError as error:
@@ -69,7 +70,7 @@ class RateLimit:
             )
             await send_problem(scope, receive, send, refusal)
             return
-        await self._confirm_login(scope)
+        await self._confirm_principal(scope, decision)
 
         async def send_with_limits(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -78,13 +79,16 @@ class RateLimit:
 
         await self._app(scope, receive, send_with_limits)
 
-    async def _confirm_login(self, scope: Scope) -> None:
-        """Take the principal away when its login was ended; the access check raises why."""
-        state = scope["state"]
+    async def _confirm_principal(self, scope: Scope, decision: Decision) -> None:
+        """Take the principal away when its session or key is no more; the access check raises why."""
+        state, epochs = scope["state"], decision.epochs
         if state["tenant"] is None:
             return
+        state["roles_epoch"] = epochs.roles if epochs else None
         try:
-            await self._authenticator.confirm_login(state["principal"], state["tenant"])
+            state["principal"] = await self._authenticator.confirm(
+                state["principal"], state["tenant"], epochs.principal if epochs else None, known=bool(epochs)
+            )
         except Unauthorized as error:
             state.update(tenant=None, principal=None, auth_error=error)
 
@@ -95,9 +99,9 @@ class RateLimit:
         if _is_purged(tenant):
             # It may have been imported again; Redis knows nothing of it to compare with.
             return await self._registry.confirm(tenant, None) if decision.allowed else tenant
-        if not decision.confirms:
+        if decision.epochs is None:
             return tenant
-        current = await self._registry.confirm(tenant, decision.epoch)
+        current = await self._registry.confirm(tenant, decision.epochs.tenant)
         if _is_purged(current):
             await self._limiter.forget(tenant, principal, charged_class)
         return current

@@ -1,7 +1,7 @@
 -- GCRA over several buckets, all or nothing: a refused request is charged to none of them.
--- KEYS: one per bucket, all in one hash slot; then, if wanted, one more whose number is returned as it is.
+-- KEYS: one per bucket, all in one hash slot; then, if wanted, more whose numbers are returned as they are.
 -- ARGV: per bucket emission interval and tolerance in microseconds.
--- Returns {allowed (0 or 1), retry_after_us, then per bucket: remaining, reset_us}, then the number or -1.
+-- Returns {allowed (0 or 1), retry_after_us, then per bucket: remaining, reset_us}, then each number or -1.
 -- The theoretical arrival time is kept in microseconds; Lua's tostring keeps 14 digits, hence '%.0f'.
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
@@ -30,5 +30,7 @@ for index = 1, buckets do
   answer[#answer + 1] = remaining
   answer[#answer + 1] = math.ceil(arrival - now)
 end
-if #KEYS > buckets then answer[#answer + 1] = tonumber(redis.call('GET', KEYS[buckets + 1]) or '-1') end
+for index = buckets + 1, #KEYS do
+  answer[#answer + 1] = tonumber(redis.call('GET', KEYS[index]) or '-1')
+end
 return answer

@@ -59,15 +59,15 @@ class BucketState:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`epoch` is the number under the key that was asked for; None when there is none."""
+    """`numbers` are those under the keys that were asked for, in their order; None where there is none."""
 
     allowed: bool
     retry_after_us: int
     states: tuple[BucketState, ...]
-    epoch: int | None = None
+    numbers: tuple[int | None, ...] = ()
 
 
-_Request = tuple[Sequence[Bucket], str | None]
+_Request = tuple[Sequence[Bucket], Sequence[str]]
 
 
 class RedisGCRA:
@@ -78,13 +78,13 @@ class RedisGCRA:
         self._waiting: list[tuple[_Request, asyncio.Future[Verdict]]] = []
         self._flush: asyncio.Task[None] | None = None
 
-    async def check(self, buckets: Sequence[Bucket], *, epoch_key: str | None = None) -> Verdict:
-        """Charge one request to all the buckets or to none, and read an epoch on the way. Raises RedisError.
+    async def check(self, buckets: Sequence[Bucket], *, read: Sequence[str] = ()) -> Verdict:
+        """Charge one request to all the buckets or to none, and read numbers on the way. Raises RedisError.
 
-        In a cluster the epoch's key must be in the hash slot of the buckets.
+        In a cluster the keys to `read` must be in the hash slot of the buckets.
         """
         future: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
-        self._waiting.append(((buckets, epoch_key), future))
+        self._waiting.append(((buckets, read), future))
         if self._flush is None:
             self._flush = asyncio.create_task(self._send())
         return await future
@@ -128,8 +128,8 @@ class RedisGCRA:
 
     async def _pipeline(self, requests: list[_Request]) -> list[Any]:
         pipeline = self._redis.pipeline(transaction=False)
-        for buckets, epoch_key in requests:
-            keys = [bucket.key for bucket in buckets] + ([epoch_key] if epoch_key else [])
+        for buckets, read in requests:
+            keys = [*(bucket.key for bucket in buckets), *read]
             numbers = [
                 number
                 for bucket in buckets
@@ -168,12 +168,12 @@ class LocalGCRA:
 
 
 def _verdict(request: _Request, answer: Sequence[int]) -> Verdict:
-    buckets, epoch_key = request
-    numbers = answer[2 : 2 + 2 * len(buckets)]
-    pairs = zip(numbers[::2], numbers[1::2], strict=True)
+    buckets, read = request
+    end = 2 + 2 * len(buckets)
+    pairs = zip(answer[2:end:2], answer[3:end:2], strict=True)
     states = tuple(
         BucketState(bucket, remaining, reset)
         for bucket, (remaining, reset) in zip(buckets, pairs, strict=True)
     )
-    epoch = answer[-1] if epoch_key is not None and answer[-1] > 0 else None
-    return Verdict(bool(answer[0]), max(0, answer[1]), states, epoch)
+    numbers = tuple(number if number > 0 else None for number in answer[end : end + len(read)])
+    return Verdict(bool(answer[0]), max(0, answer[1]), states, numbers)

@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.core.cache import SingleFlightCache
 from app.core.context import OperatorRef, Principal, TenantRef
 from app.core.database import Database
-from app.core.epochs import epoch_key
+from app.core.epochs import KnownEpochs, epoch_keys
 from app.core.errors import ServiceUnavailable
 from app.limits.gcra import Bucket, Limit, LocalGCRA, RedisGCRA, Verdict
 from app.limits.models import RateLimitConfig
@@ -99,13 +99,12 @@ async def override_tenant_limit(session: AsyncSession, tenant_id: UUID, max_requ
 class Decision:
     """`verdict` is None when nothing was counted (outage mode `open`).
 
-    `epoch` is the tenant's in Redis, None where Redis has none; only with `confirms` was Redis asked.
+    `epochs` is None unless Redis was asked for them.
     """
 
     allowed: bool
     verdict: Verdict | None
-    epoch: int | None = None
-    confirms: bool = False
+    epochs: KnownEpochs | None = None
 
 
 class RateLimiter:
@@ -143,14 +142,16 @@ class RateLimiter:
         denied = self._still_denied(buckets)
         if denied is not None:
             return Decision(allowed=False, verdict=denied)
-        # Only the tenant's own buckets are in the hash slot of its epoch.
-        epoch_of = epoch_key(tenant.id) if tenant is not None and buckets[0].name == "tenant" else None
-        verdict = await self._ask_redis(buckets, epoch_of)
+        # Only the tenant's own buckets are in the hash slot of the epochs.
+        keys: tuple[str, ...] = ()
+        if tenant is not None and principal is not None and buckets[0].name == "tenant":
+            keys = epoch_keys(tenant.id, principal.subject)
+        verdict = await self._ask_redis(buckets, keys)
         if verdict is None:
             return self._without_redis(buckets, route_class)
         if not verdict.allowed:
             self._remember_denial(buckets, verdict)
-        return Decision(verdict.allowed, verdict, verdict.epoch, confirms=epoch_of is not None)
+        return Decision(verdict.allowed, verdict, KnownEpochs(*verdict.numbers) if keys else None)
 
     async def forget(self, tenant: TenantRef, principal: Principal, route_class: RouteClass) -> None:
         """Take back a charge, because its tenant turned out to be purged and nothing of it is to be left."""
@@ -182,13 +183,13 @@ class RateLimiter:
             Bucket(route_class, f"{tag}:class:{route_class}", limits.of_class(route_class)),
         ]
 
-    async def _ask_redis(self, buckets: Sequence[Bucket], epoch_of: str | None) -> Verdict | None:
+    async def _ask_redis(self, buckets: Sequence[Bucket], read: Sequence[str]) -> Verdict | None:
         if time.monotonic() < self._retry_at:
             self.outages += 1
             return None
         try:
             async with asyncio.timeout(self._timeout):
-                return await self._gcra.check(buckets, epoch_key=epoch_of)
+                return await self._gcra.check(buckets, read=read)
         except (RedisError, OSError, TimeoutError) as error:
             self.outages += 1
             self._retry_at = time.monotonic() + RETRY_SECONDS

@@ -31,7 +31,7 @@ class AdminPasswords:
         self._hasher = hasher
 
     async def reset(self, tenant_id: UUID, email: str, *, record: Record | None = None) -> str:
-        """A new generated password of an admin, whose logins end with the next request; API keys stay.
+        """A new generated password of an admin, whose sessions end with the next request; API keys stay.
 
         `record` shares the transaction of the change; where the tenant lives on another database it is
         committed first, so there may be a row too many and never a change without one. Raises TenantNotFound,
@@ -53,14 +53,14 @@ class AdminPasswords:
                 async with self._admin(connection, tenant, email) as (session, admin_id):
                     # In this order a login that is under way is either refused or ended.
                     await users.set_password(session, admin_id, password_hash=password_hash)
-                    await auth.end_logins(session, admin_id)
+                    await auth.end_sessions(session, admin_id)
                 if tenant.placement == DEFAULT_PLACEMENT:
                     await write_record(connection, tenant_id, record)
         await publish(self._redis, tenant_id, epoch)
         return password
 
     async def _raise_epoch(self, connection: AsyncConnection, tenant: Row[Any]) -> int:
-        """By a new epoch running processes learn that there are logins to ask about."""
+        """Under a new epoch running processes ask about every session again."""
         statement = (
             update(Tenant)
             .where(

@@ -14,6 +14,7 @@ from app.core.ids import new_id
 class UserState(StrEnum):
     ACTIVE = "active"
     DISABLED = "disabled"
+    INVITED = "invited"
 
 
 class User(TenantBase):
@@ -22,7 +23,7 @@ class User(TenantBase):
     __tablename__ = "users"
     __table_args__ = (
         CheckConstraint("email = lower(email) AND char_length(email) BETWEEN 3 AND 254", name="email_form"),
-        CheckConstraint("state IN ('active', 'disabled')", name="state_known"),
+        CheckConstraint("state IN ('active', 'disabled', 'invited')", name="state_known"),
         Index("ix_users_role", "role"),
         Index("ix_users_created_at_id", "created_at", "id"),
     )
@@ -36,5 +37,6 @@ class User(TenantBase):
     )
     state: Mapped[str] = mapped_column(server_default=UserState.ACTIVE)
     last_login_at: Mapped[datetime | None]
+    version: Mapped[int] = mapped_column(server_default="1")
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())
