@@ -41,7 +41,7 @@ class APIKey(TenantBase):
     replaced_by: Mapped[UUID | None] = mapped_column(ForeignKey("api_keys.id", ondelete="SET NULL"))
 
 
-class Session(TenantBase):
+class UserSession(TenantBase):
     """A login of a person on a device. It is over when it ended, expired, or its person was disabled."""
 
     __tablename__ = "sessions"

@@ -12,7 +12,7 @@ from app.audit import service as audit
 from app.auth import api_key_format
 from app.auth.api_key_format import GeneratedKey
 from app.auth.errors import SessionNotFound
-from app.auth.models import APIKey, Session
+from app.auth.models import APIKey, UserSession
 from app.core.database import utc_now
 from app.core.pagination import CursorCodec, PageRequest, fetch_page
 
@@ -57,42 +57,42 @@ async def delete_api_keys(session: AsyncSession, *, name: str) -> None:
 
 async def session_stands(session: AsyncSession, session_id: UUID, *, user_id: UUID) -> bool:
     """False when it is not this person's, was ended, or expired."""
-    query = select(Session.id).where(
-        Session.id == session_id,
-        Session.user_id == user_id,
-        Session.ended_at.is_(None),
-        Session.expires_at > utc_now(),
+    query = select(UserSession.id).where(
+        UserSession.id == session_id,
+        UserSession.user_id == user_id,
+        UserSession.ended_at.is_(None),
+        UserSession.expires_at > utc_now(),
     )
     return await session.scalar(query) is not None
 
 
 async def list_sessions(
     session: AsyncSession, user_id: UUID, request: PageRequest, *, cursors: CursorCodec, tenant_id: UUID
-) -> tuple[Sequence[Session], str | None]:
+) -> tuple[Sequence[UserSession], str | None]:
     """Those of a person that stand, newest first."""
-    standing = select(Session).where(
-        Session.user_id == user_id, Session.ended_at.is_(None), Session.expires_at > utc_now()
+    standing = select(UserSession).where(
+        UserSession.user_id == user_id, UserSession.ended_at.is_(None), UserSession.expires_at > utc_now()
     )
     return await fetch_page(
-        session, standing, Session, request, cursors=cursors, tenant_id=tenant_id, collection="sessions"
+        session, standing, UserSession, request, cursors=cursors, tenant_id=tenant_id, collection="sessions"
     )
 
 
 async def end_session(session: AsyncSession, session_id: UUID, *, user_id: UUID) -> None:
     """Raises SessionNotFound, also for somebody else's. The caller raises the person's epoch."""
-    ended = update(Session).where(
-        Session.id == session_id, Session.user_id == user_id, Session.ended_at.is_(None)
+    ended = update(UserSession).where(
+        UserSession.id == session_id, UserSession.user_id == user_id, UserSession.ended_at.is_(None)
     )
-    if await session.scalar(ended.values(ended_at=utc_now()).returning(Session.id)) is None:
+    if await session.scalar(ended.values(ended_at=utc_now()).returning(UserSession.id)) is None:
         raise SessionNotFound
 
 
 async def end_sessions(session: AsyncSession, user_id: UUID, *, but: UUID | None = None) -> int:
     """End all sessions of a person, or all but one; how many. The caller raises the person's epoch."""
-    ended = update(Session).where(Session.user_id == user_id, Session.ended_at.is_(None))
+    ended = update(UserSession).where(UserSession.user_id == user_id, UserSession.ended_at.is_(None))
     if but is not None:
-        ended = ended.where(Session.id != but)
-    rows = await session.scalars(ended.values(ended_at=utc_now()).returning(Session.id))
+        ended = ended.where(UserSession.id != but)
+    rows = await session.scalars(ended.values(ended_at=utc_now()).returning(UserSession.id))
     return len(rows.all())
 
 

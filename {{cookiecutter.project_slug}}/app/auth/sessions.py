@@ -20,7 +20,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.auth.errors import InvalidCredentials, InvalidRefreshToken
-from app.auth.models import RefreshToken, Session
+from app.auth.models import RefreshToken, UserSession
 from app.auth.passwords import PasswordHasher
 from app.auth.service import record_session
 from app.auth.tokens import TokenCodec
@@ -99,7 +99,7 @@ class Sessions:
         async with self._databases.tenant(tenant) as session:
             if not await users.record_login(session, credentials, new_hash=result.new_hash):
                 raise InvalidCredentials
-            started = Session(
+            started = UserSession(
                 id=new_id(),
                 user_id=credentials.id,
                 user_agent=device.user_agent,
@@ -170,18 +170,18 @@ class Sessions:
         _refuse_moving(tenant)
         return tenant
 
-    async def _lock(self, session: AsyncSession, token: str) -> tuple[RefreshToken, Session] | None:
+    async def _lock(self, session: AsyncSession, token: str) -> tuple[RefreshToken, UserSession] | None:
         """The token and its session. Whoever else uses or ends the session waits."""
         query = (
-            select(RefreshToken, Session)
-            .join(Session, Session.id == RefreshToken.family_id)
+            select(RefreshToken, UserSession)
+            .join(UserSession, UserSession.id == RefreshToken.family_id)
             .where(RefreshToken.token_hash == _digest(token))
             .with_for_update()
         )
         row = (await session.execute(query)).one_or_none()
         return None if row is None else (row[0], row[1])
 
-    async def _end(self, session: AsyncSession, tenant: TenantRef, started: Session, action: str) -> None:
+    async def _end(self, session: AsyncSession, tenant: TenantRef, started: UserSession, action: str) -> None:
         if started.ended_at is not None:
             return
         started.ended_at = utc_now()
@@ -189,7 +189,7 @@ class Sessions:
         await record_session(session, action, user_id=started.user_id, session_id=started.id)
 
     def _add_refresh_token(
-        self, session: AsyncSession, tenant_id: UUID, started: Session, *, parent_id: UUID | None = None
+        self, session: AsyncSession, tenant_id: UUID, started: UserSession, *, parent_id: UUID | None = None
     ) -> str:
         material = tenant_id.bytes + secrets.token_bytes(SECRET_BYTES)
         token = TOKEN_PREFIX + urlsafe_b64encode(material).decode()
