@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
-from jose import jws
+from jose import jws, jwt
 from sqlalchemy import text
 
 from app.auth.api_key_format import generate, parse
@@ -99,6 +99,18 @@ async def test_an_unknown_user_costs_a_verification_too(
     assert [stored is None for stored in verifications] == [False, True, True]
 
 
+async def refreshed(client: httpx.AsyncClient, pair: dict[str, Any]) -> dict[str, Any]:
+    answer = await client.post(REFRESH, json={"refresh_token": pair["refresh_token"]})
+    assert answer.status_code == 200, answer.text
+    tokens: dict[str, Any] = answer.json()
+    return tokens
+
+
+async def use(client: httpx.AsyncClient, pair: dict[str, Any]) -> int:
+    headers = {"Authorization": f"Bearer {pair['access_token']}"}
+    return (await client.get("/v1/resources", headers=headers)).status_code
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -133,28 +145,60 @@ async def test_a_disabled_user_cannot_log_in_or_refresh(
     assert slug(answer) == "invalid-refresh-token"
 
 
-async def test_a_refresh_token_works_once_and_its_reuse_ends_the_login(
+async def test_a_refresh_token_that_comes_back_ends_its_session_and_no_other(
     client: httpx.AsyncClient, tenant: TestTenant
 ) -> None:
     first = (await client.post(LOGIN, json=tenant.login)).json()
-    other_login = (await client.post(LOGIN, json=tenant.login)).json()
-    second = await client.post(REFRESH, json={"refresh_token": first["refresh_token"]})
-    assert second.status_code == 200
-    assert second.json()["refresh_token"] != first["refresh_token"]
+    other = (await client.post(LOGIN, json=tenant.login)).json()
+    second = await refreshed(client, first)
+    third = await refreshed(client, second)
+    assert len({one["refresh_token"] for one in (first, second, third)}) == 3
+    assert await use(client, third) == 200
     replayed = await client.post(REFRESH, json={"refresh_token": first["refresh_token"]})
     assert (replayed.status_code, slug(replayed)) == (401, "invalid-refresh-token")
-    answer = await client.post(REFRESH, json={"refresh_token": second.json()["refresh_token"]})
+    answer = await client.post(REFRESH, json={"refresh_token": third["refresh_token"]})
     assert slug(answer) == "invalid-refresh-token"
-    answer = await client.post(REFRESH, json={"refresh_token": other_login["refresh_token"]})
-    assert answer.status_code == 200, "another login of the same person goes on"
+    assert [await use(client, one) for one in (first, second, third)] == [401, 401, 401]
+    assert await use(client, await refreshed(client, other)) == 200
 
 
-async def test_of_concurrent_refreshes_at_most_one_wins(
+async def test_a_refresh_whose_answer_was_lost_may_be_repeated_for_ten_seconds(
+    client: httpx.AsyncClient, tenant: TestTenant, database: Database
+) -> None:
+    first = (await client.post(LOGIN, json=tenant.login)).json()
+    await refreshed(client, first)
+    again = await refreshed(client, first)
+    assert await use(client, again) == 200
+    async with database.tenant(tenant.schema) as session:
+        await session.execute(text("UPDATE refresh_tokens SET used_at = used_at - interval '11 s'"))
+    late = await client.post(REFRESH, json={"refresh_token": first["refresh_token"]})
+    assert slug(late) == "invalid-refresh-token"
+    assert await use(client, again) == 401
+
+
+async def test_refreshes_at_once_share_a_session_and_a_stale_one_ends_it_for_all(
     client: httpx.AsyncClient, tenant: TestTenant
 ) -> None:
-    token = (await client.post(LOGIN, json=tenant.login)).json()["refresh_token"]
-    answers = await asyncio.gather(*(client.post(REFRESH, json={"refresh_token": token}) for _ in range(5)))
-    assert sorted(answer.status_code for answer in answers) == [200, 401, 401, 401, 401]
+    first = (await client.post(LOGIN, json=tenant.login)).json()
+    at_once = await asyncio.gather(*(refreshed(client, first) for _ in range(5)))
+    assert len({one["refresh_token"] for one in at_once}) == 5
+    assert len({jwt.get_unverified_claims(one["access_token"])["sid"] for one in at_once}) == 1
+    await refreshed(client, at_once[0])
+    answers = await asyncio.gather(
+        *(client.post(REFRESH, json={"refresh_token": first["refresh_token"]}) for _ in range(5))
+    )
+    assert [answer.status_code for answer in answers] == [401] * 5
+    assert [await use(client, one) for one in at_once] == [401] * 5
+
+
+async def test_logging_out_ends_the_session_from_the_next_request_on(
+    client: httpx.AsyncClient, tenant: TestTenant
+) -> None:
+    pair = (await client.post(LOGIN, json=tenant.login)).json()
+    assert await use(client, pair) == 200
+    assert (await client.post("/v1/auth/logout", json={"refresh_token": pair["refresh_token"]})).is_success
+    assert await use(client, pair) == 401
+    assert (await tenant.client.get("/v1/resources")).status_code == 200, "another session goes on"
 
 
 async def test_logging_out_ends_the_login(client: httpx.AsyncClient, tenant: TestTenant) -> None:
@@ -198,8 +242,7 @@ async def test_an_expired_refresh_token_is_401(
     async with database.tenant(tenant.schema) as session:
         await session.execute(
             text(
-                "UPDATE refresh_tokens"
-                " SET issued_at = now() - interval '2 d', expires_at = now() - interval '1 s'"
+                "UPDATE sessions SET created_at = now() - interval '2 d', expires_at = now() - interval '1 s'"
             )
         )
     assert (await client.post(REFRESH, json={"refresh_token": token})).status_code == 401

@@ -174,8 +174,14 @@ async def test_a_token_of_an_operator_who_never_was_is_401(app: FastAPI, client:
 
 
 async def test_a_user_whose_id_is_an_operators_is_no_operator(
-    app: FastAPI, client: httpx.AsyncClient, operator: TestOperator, tenant: TestTenant
+    app: FastAPI, client: httpx.AsyncClient, operator: TestOperator, tenant: TestTenant, database: Database
 ) -> None:
+    async with database.tenant(tenant.schema) as session:
+        await session.execute(
+            text("INSERT INTO users (id, email, role) VALUES (:id, 'twin@acme.test', 'admin')"),
+            {"id": operator.id},
+        )
+        await session.execute(text("UPDATE sessions SET user_id = :id"), {"id": operator.id})
     token = app.state.codec.issue(operator.id, tenant.id, "admin", login=tenant.login_ref)
     assert (await client.get(ME, headers=bearer(token))).status_code == 403
 

@@ -49,7 +49,11 @@ def claims_of(token: str) -> dict[str, Any]:
 
 async def trail_of(database: Database, tenant: TestTenant) -> list[Any]:
     async with database.tenant(tenant.schema) as session:
-        rows = (await session.execute(text("SELECT * FROM audit_logs ORDER BY sequence"))).all()
+        rows = (
+            await session.execute(
+                text("SELECT * FROM audit_logs WHERE actor_kind = 'operator' ORDER BY sequence")
+            )
+        ).all()
         await audit.verify(session, AuditLog)
     return list(rows)
 

@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from sqlalchemy import text
 
 from app.auth.authenticator import Authenticator
+from app.auth.sessions import Device
 from app.core.context import DEFAULT_PLACEMENT
 from app.core.database import owner_engine
 from app.core.settings import Settings
@@ -178,7 +179,7 @@ async def test_a_refresh_in_the_same_moment_does_not_outlive_the_reset(
     ref = await app.state.registry.read(tenant.id)
     async with admin_passwords_from(settings) as passwords:
         async with app.state.databases.tenant(ref) as session:
-            rotated = await app.state.sessions._rotate(session, ref, tokens["refresh_token"])
+            rotated = await app.state.sessions._rotate(session, ref, tokens["refresh_token"], Device())
             await session.flush()
             resetting = asyncio.create_task(passwords.reset(tenant.id, tenant.credentials.email))
             await asyncio.sleep(0.3)
@@ -186,26 +187,26 @@ async def test_a_refresh_in_the_same_moment_does_not_outlive_the_reset(
         await resetting
     answer = await client.post(REFRESH, json={"refresh_token": rotated[-1]})
     assert problem(answer) == (401, "invalid-refresh-token")
-    token = app.state.codec.issue(uuid.uuid4(), tenant.id, "admin", login=rotated[1])
+    token = app.state.codec.issue(rotated[0].id, tenant.id, "admin", login=rotated[1])
     answer = await client.get("/v1/resources", headers={"Authorization": f"Bearer {token}"})
     assert problem(answer) == (401, "invalid-token")
 
 
-async def test_a_login_is_asked_about_once_after_a_change_and_never_without_one(
+async def test_a_session_is_asked_about_once_and_again_after_a_change(
     settings: Settings, tenant: TestTenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[Any] = []
-    original = Authenticator._login_stands
+    original = Authenticator._load_standing
 
-    async def counted(self: Authenticator, request: Any) -> bool:
-        asked.append(request)
-        return await original(self, request)
+    async def counted(self: Authenticator, identity: Any) -> Any:
+        asked.append(identity)
+        return await original(self, identity)
 
-    monkeypatch.setattr(Authenticator, "_login_stands", counted)
+    monkeypatch.setattr(Authenticator, "_load_standing", counted)
     service = create_app(settings)
     async with service.router.lifespan_context(service), client_of(service) as client:
         client.headers["Authorization"] = tenant.client.headers["Authorization"]
-        for expected in (0, 1):
+        for expected in (1, 2):
             for _ in range(3):
                 assert (await client.get("/v1/resources")).status_code == 200
             assert len(asked) == expected
