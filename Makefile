@@ -37,7 +37,7 @@ test-terraform: $(DEV)/.installed $(CHECKOV)/.installed ## Check the Terraform h
 	@$(RUN_IN_DEV) $(DEV)/bin/python -m pytest -m 'not apply' tests/terraform tests/aws_emulator $(ARGS)
 
 test-terraform-apply: $(DEV)/.installed ## Apply, plan again and destroy every example on an emulator of AWS
-	@$(RUN_IN_DEV) $(DEV)/bin/python -m pytest -m apply tests/terraform tests/terratest $(ARGS)
+	@$(RUN_IN_DEV) $(DEV)/bin/python -m pytest -m apply tests/terraform tests/aws_emulator tests/terratest $(ARGS)
 
 terraform-docs: $(DEV)/.installed ## Write the tables of inputs and outputs into the modules' READMEs
 	@$(RUN_IN_DEV) $(DEV)/bin/python -m scripts.terraform_docs

@@ -197,6 +197,16 @@ def test_a_terminated_instance_leaves_no_interface(
         clients.ec2.describe_network_interfaces(NetworkInterfaceIds=[interface])
 
 
+def test_a_launch_template_tells_the_tags_that_it_was_given_later(clients: Clients, name: str) -> None:
+    template = {"InstanceType": "t4g.micro"}
+    made = clients.ec2.create_launch_template(LaunchTemplateName=name, LaunchTemplateData=template)
+    identifier = made["LaunchTemplate"]["LaunchTemplateId"]
+    tag = {"Key": "changed", "Value": "yes"}
+    clients.ec2.create_tags(Resources=[identifier], Tags=[tag])
+    (told,) = clients.ec2.describe_launch_templates(LaunchTemplateIds=[identifier])["LaunchTemplates"]
+    assert told["Tags"] == [tag]
+
+
 def test_a_deleted_nat_gateway_leaves_no_interface(clients: Clients, subnet_ids: list[str]) -> None:
     address = clients.ec2.allocate_address(Domain="vpc")["AllocationId"]
     gateway = clients.ec2.create_nat_gateway(SubnetId=subnet_ids[0], AllocationId=address)["NatGateway"]

@@ -1,8 +1,9 @@
-"""EC2: the IPv6 blocks of a subnet, the descriptions of rules, and deletions that leave nothing."""
+"""EC2: IPv6 blocks of a subnet, descriptions of rules, tags of templates, deletions that leave nothing."""
 
 from typing import Any
 
 from moto.ec2.models.instances import Instance
+from moto.ec2.models.launch_templates import LaunchTemplate
 from moto.ec2.models.nat_gateways import NatGatewayBackend
 from moto.ec2.models.security_groups import SecurityGroupRule
 from moto.ec2.models.subnets import Subnet
@@ -14,6 +15,7 @@ from tests.aws_emulator.patching import around
 def apply() -> None:
     supply_ipv6_blocks()
     supply_descriptions()
+    keep_tags_of_launch_templates()
     delete_what_belongs()
 
 
@@ -47,6 +49,14 @@ def supply_descriptions() -> None:
         given = (*arguments[5:8], *(named.get(key) for key in ("ip_range", "source_group", "prefix_list_id")))
         found = (source.get("Description") for source in given if source)
         rule.ip_range.setdefault("Description", next(found, None))
+
+
+def keep_tags_of_launch_templates() -> None:
+    """moto tells those that a template was made with, whatever became of them."""
+
+    def ignore(template: LaunchTemplate, made_with: Any) -> None: ...
+
+    LaunchTemplate.tags = property(LaunchTemplate.get_tags, ignore)  # type: ignore[assignment, method-assign]
 
 
 def delete_what_belongs() -> None:
