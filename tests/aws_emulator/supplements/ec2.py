@@ -36,7 +36,7 @@ def supply_ipv6_blocks() -> None:
             association["ipv6CidrBlockState"] = state.get("state", state)
         return found
 
-    Subnet.ipv6_cidr_block_association_set = property(told)  # type: ignore[assignment, method-assign]
+    Subnet.ipv6_cidr_block_association_set = property(told)  # type: ignore[assignment]
 
 
 def supply_descriptions() -> None:
@@ -56,7 +56,7 @@ def keep_tags_of_launch_templates() -> None:
 
     def ignore(template: LaunchTemplate, made_with: Any) -> None: ...
 
-    LaunchTemplate.tags = property(LaunchTemplate.get_tags, ignore)  # type: ignore[assignment, method-assign]
+    LaunchTemplate.tags = property(LaunchTemplate.get_tags, ignore)  # type: ignore[assignment]
 
 
 def delete_what_belongs() -> None:
