@@ -19,6 +19,7 @@ from app.auth.tokens import TokenCodec
 from app.core.context import DEFAULT_PLACEMENT, TenantRef
 from app.core.database import Database, TenantDatabases, UnknownPlacement
 from app.core.epochs import ChangeEpochs
+from app.core.idempotency import IdempotentRequests
 from app.core.logging import configure_logging
 from app.core.openapi import install_openapi
 from app.core.pagination import CursorCodec
@@ -119,6 +120,7 @@ def _compose(app: FastAPI, settings: Settings) -> None:
     state.registry.on_read(state.databases.retire)
     state.policies = PolicyStore(state.databases)
     state.cursors = CursorCodec(secret_key)
+    state.idempotent_requests = IdempotentRequests(secret_key)
     state.hasher = PasswordHasher(rounds=settings.bcrypt_rounds, workers=settings.password_workers)
     state.key_hasher = PasswordHasher(
         rounds=settings.api_key_bcrypt_rounds, workers=settings.password_workers

@@ -89,7 +89,7 @@ def test_openapi_names_the_problems_that_are_answered(app: FastAPI) -> None:
     assert problems("post", "/v1/auth/refresh") == {"400", "401", "413", "422", "429"}
     assert problems("post", "/v1/operators/login") == {"400", "401", "413", "422", "429"}
     assert problems("get", "/v1/resources") == {"400", "401", "403", "422", "429"}
-    assert problems("post", "/v1/resources") == {"400", "401", "403", "413", "422", "429"}
+    assert problems("post", "/v1/resources") == {"400", "401", "403", "409", "413", "422", "429"}
     one = "/v1/resources/{resource_id}"
     assert problems("get", one) == {"401", "403", "404", "422", "429"}
     assert problems("patch", one) == {"400", "401", "403", "404", "412", "413", "422", "429"}

@@ -4,6 +4,7 @@ The check runs before the body is read, so a stranger cannot make the service pa
 """
 
 from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
 from typing import Any, Final, TypeVar
 
 import structlog
@@ -14,6 +15,7 @@ from app.access.policies import PERMISSION_PATTERN
 from app.access.service import PolicyStore
 from app.core.context import OperatorRef, Principal, TenantRef
 from app.core.errors import AppError, Forbidden, Unauthorized
+from app.core.idempotency import Replay, keep_answer
 from app.core.json_bodies import StrictRequest
 
 PUBLIC: Final = "public"
@@ -98,7 +100,14 @@ class GuardedRoute(APIRoute):
 
         async def guarded(request: Request) -> Response:
             await check_access(request, declared_access(self.endpoint))
-            response = await handle(StrictRequest(request.scope, request.receive))
+            # What the endpoint began is committed when its answer stands, and undone by whatever it raises.
+            async with AsyncExitStack() as transactions:
+                request.state.transactions = transactions
+                try:
+                    response = await handle(StrictRequest(request.scope, request.receive))
+                except Replay as known:
+                    return known.response
+                await keep_answer(request, response)
             _refuse_unrecorded(request, declared_action(self.endpoint), response)
             return response
 

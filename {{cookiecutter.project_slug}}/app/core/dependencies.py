@@ -1,15 +1,17 @@
 """What endpoints ask FastAPI for: the principal, its tenant, and a transaction in that tenant."""
 
-from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from typing import Annotated
 
 from fastapi import Depends, Request
+from fastapi.routing import APIRoute
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.context import Principal, TenantRef
 from app.core.database import Database, TenantDatabases
 from app.core.epochs import ChangeEpochs
 from app.core.errors import Unauthorized
+from app.core.idempotency import IdempotentRequests
 from app.core.pagination import CursorCodec
 from app.core.settings import Settings
 
@@ -62,10 +64,23 @@ CurrentPrincipal = Annotated[Principal, Depends(_principal)]
 CurrentTenant = Annotated[TenantRef, Depends(_tenant)]
 
 
-async def _tenant_session(tenant: CurrentTenant, databases: CurrentDatabases) -> AsyncIterator[AsyncSession]:
-    async with databases.tenant(tenant) as session:
-        yield session
+async def _tenant_session(
+    request: Request, tenant: CurrentTenant, principal: CurrentPrincipal, databases: CurrentDatabases
+) -> AsyncSession:
+    """Raises Replay when the request was answered before."""
+    transactions: AsyncExitStack = request.state.transactions
+    session = await transactions.enter_async_context(databases.tenant(tenant))
+    requests: IdempotentRequests = request.app.state.idempotent_requests
+    await requests.begin(session, request, tenant, principal)
+    return session
 
 
-# Function scope: the commit happens before the first byte is sent, so a 201 is never a lie.
-TenantSession = Annotated[AsyncSession, Depends(_tenant_session, scope="function")]
+# The route commits it (app/access/requirements.py) before the first byte is sent, so a 201 is never a lie.
+TenantSession = Annotated[AsyncSession, Depends(_tenant_session)]
+
+
+def in_transaction(route: object) -> bool:
+    """True when an endpoint works in the tenant's transaction, and so can be repeated with a key."""
+    return isinstance(route, APIRoute) and any(
+        dependency.call is _tenant_session for dependency in route.dependant.dependencies
+    )

@@ -7,6 +7,8 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 
+from app.core.dependencies import in_transaction
+
 SECURITY_SCHEMES: Final = {
     "accessToken": {
         "type": "http",
@@ -54,8 +56,21 @@ CREDENTIAL_PROBLEMS: Final = {
 LIMIT_PROBLEMS: Final = {"429": "Too many requests; see Retry-After."}
 BAD_REQUEST: Final = {"400": "The request cannot be read; `title` says what of it."}
 BODY_PROBLEMS: Final = BAD_REQUEST | {"413": "The body is too large."}
+IDEMPOTENCY_KEY: Final = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "Of your choice, for this request alone: sent again with it within a day, it is not done"
+    " twice, and its answer is repeated with `Idempotency-Replayed: true`.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+}
+IDEMPOTENCY_PROBLEMS: Final = BAD_REQUEST | {
+    "409": "A request with this Idempotency-Key is under way, or it conflicts with what is stored.",
+    "422": "The request is not valid, or its Idempotency-Key was sent with another.",
+}
 PARAMETER_PROBLEMS: Final = {
     "cursor": BAD_REQUEST,
+    "Idempotency-Key": IDEMPOTENCY_PROBLEMS,
     "if-match": BAD_REQUEST | {"412": "It was changed since you read it."},
 }
 TAGS: Final = [
@@ -102,6 +117,8 @@ def _describe(document: dict[str, Any], app: FastAPI, access_of: AccessOf, is_un
             operation = document["paths"].get(route.path_format, {}).get(method.lower())
             if operation is not None:
                 limits = {} if is_unlimited(route.path_format or "") else LIMIT_PROBLEMS
+                if method == "POST" and in_transaction(route.original_route):
+                    operation.setdefault("parameters", []).append(IDEMPOTENCY_KEY)
                 _describe_operation(operation, access_of(route.endpoint), limits)
 
 

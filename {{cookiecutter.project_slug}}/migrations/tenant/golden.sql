@@ -221,14 +221,14 @@ CREATE INDEX ix_one_time_tokens_expires_at ON one_time_tokens (expires_at);
 
 CREATE TABLE idempotency_keys (
     principal_id UUID NOT NULL,
-    key VARCHAR NOT NULL,
+    key_hash BYTEA NOT NULL,
     request_hash BYTEA NOT NULL,
-    status SMALLINT,
-    headers JSONB,
-    body BYTEA,
+    status SMALLINT NOT NULL,
+    headers JSONB NOT NULL,
+    sealed_body BYTEA NOT NULL,
     created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
-    CONSTRAINT pk_idempotency_keys PRIMARY KEY (principal_id, key),
-    CONSTRAINT ck_idempotency_keys_key_length CHECK (char_length(key) BETWEEN 1 AND 255),
+    CONSTRAINT pk_idempotency_keys PRIMARY KEY (principal_id, key_hash),
+    CONSTRAINT ck_idempotency_keys_key_hash_is_sha256 CHECK (octet_length(key_hash) = 32),
     CONSTRAINT ck_idempotency_keys_request_hash_is_sha256 CHECK (octet_length(request_hash) = 32)
 );
 

@@ -74,17 +74,19 @@ def upgrade() -> None:
     op.create_table(
         "idempotency_keys",
         sa.Column("principal_id", sa.Uuid(), nullable=False),
-        sa.Column("key", sa.String(), nullable=False),
+        sa.Column("key_hash", sa.LargeBinary(), nullable=False),
         sa.Column("request_hash", sa.LargeBinary(), nullable=False),
-        sa.Column("status", sa.SmallInteger(), nullable=True),
-        sa.Column("headers", postgresql.JSONB(), nullable=True),
-        sa.Column("body", sa.LargeBinary(), nullable=True),
+        sa.Column("status", sa.SmallInteger(), nullable=False),
+        sa.Column("headers", postgresql.JSONB(), nullable=False),
+        sa.Column("sealed_body", sa.LargeBinary(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.CheckConstraint("char_length(key) BETWEEN 1 AND 255", name=op.f("ck_idempotency_keys_key_length")),
+        sa.CheckConstraint(
+            "octet_length(key_hash) = 32", name=op.f("ck_idempotency_keys_key_hash_is_sha256")
+        ),
         sa.CheckConstraint(
             "octet_length(request_hash) = 32", name=op.f("ck_idempotency_keys_request_hash_is_sha256")
         ),
-        sa.PrimaryKeyConstraint("principal_id", "key", name=op.f("pk_idempotency_keys")),
+        sa.PrimaryKeyConstraint("principal_id", "key_hash", name=op.f("pk_idempotency_keys")),
     )
     op.create_index("ix_idempotency_keys_created_at", "idempotency_keys", ["created_at"], unique=False)
     op.add_column("users", sa.Column("version", sa.Integer(), server_default="1", nullable=False))
