@@ -96,6 +96,13 @@ async def end_sessions(session: AsyncSession, user_id: UUID, *, but: UUID | None
     return len(rows.all())
 
 
+async def forget_expired_sessions(session: AsyncSession, user_id: UUID) -> None:
+    """With their refresh tokens: until then each of those is known, so that its return is noticed."""
+    await session.execute(
+        delete(UserSession).where(UserSession.user_id == user_id, UserSession.expires_at < utc_now())
+    )
+
+
 async def record_session(
     session: AsyncSession, action: str, *, user_id: UUID, session_id: UUID | None
 ) -> None:

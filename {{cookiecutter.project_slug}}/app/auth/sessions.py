@@ -22,7 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.auth.errors import InvalidCredentials, InvalidRefreshToken
 from app.auth.models import RefreshToken, UserSession
 from app.auth.passwords import PasswordHasher
-from app.auth.service import record_session
+from app.auth.service import forget_expired_sessions, record_session
 from app.auth.tokens import TokenCodec
 from app.core.context import LoginRef, TenantRef
 from app.core.database import TenantDatabases, on_commit, utc_now
@@ -99,6 +99,7 @@ class Sessions:
         async with self._databases.tenant(tenant) as session:
             if not await users.record_login(session, credentials, new_hash=result.new_hash):
                 raise InvalidCredentials
+            await forget_expired_sessions(session, credentials.id)
             started = UserSession(
                 id=new_id(),
                 user_id=credentials.id,

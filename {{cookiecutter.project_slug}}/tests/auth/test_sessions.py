@@ -180,6 +180,25 @@ async def test_what_redis_forgot_is_found_in_the_database(
         assert (await other.get(ME, headers=phone)).status_code == 401
 
 
+async def test_a_login_forgets_the_sessions_that_expired(
+    client: httpx.AsyncClient, tenant: TestTenant, database: Database
+) -> None:
+    await log_in(client, tenant)
+    async with database.tenant(tenant.schema) as session:
+        await session.execute(
+            text(
+                "UPDATE sessions SET created_at = now() - interval '2 d', expires_at = now() - interval '1 d'"
+            )
+        )
+    await log_in(client, tenant)
+    async with database.tenant(tenant.schema) as session:
+        left = [
+            await session.scalar(text(f"SELECT count(*) FROM {name}"))
+            for name in ("sessions", "refresh_tokens")
+        ]
+    assert left == [1, 1]
+
+
 async def test_the_trail_tells_of_logins_and_their_ends(
     client: httpx.AsyncClient, tenant: TestTenant, database: Database
 ) -> None:
