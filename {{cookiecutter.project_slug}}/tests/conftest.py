@@ -25,7 +25,7 @@ from jose import jwt
 from sqlalchemy import make_url
 
 from app.auth.key_ring import generate_key_pair
-from app.core.context import DEFAULT_PLACEMENT, LoginRef, tenant_schema
+from app.core.context import DEFAULT_PLACEMENT, tenant_schema
 from app.core.database import Database
 from app.core.provisioning import OWNER_ROLE, RUNTIME_ROLE, provision_database, scram_verifier
 from app.core.settings import Settings
@@ -248,10 +248,10 @@ class TestTenant:
         return tenant_schema(self.credentials.tenant_id)
 
     @property
-    def login_ref(self) -> LoginRef:
-        """The login that the client's access token comes from."""
+    def session_id(self) -> uuid.UUID:
+        """The session that the client's access token comes from."""
         claims = jwt.get_unverified_claims(str(self.client.headers["Authorization"]).removeprefix("Bearer "))
-        return LoginRef(uuid.UUID(claims["sid"]), claims["epoch"])
+        return uuid.UUID(claims["sid"])
 
     @property
     def login(self) -> dict[str, str]:

@@ -47,7 +47,7 @@ class _Identity(NamedTuple):
     tenant: TenantRef
     kind: PrincipalKind
     subject: UUID
-    login_id: UUID | None
+    session_id: UUID | None
     epoch: int | None
 
 
@@ -132,9 +132,8 @@ class Authenticator:
             return principal
         if not known:
             epoch = -int(time.monotonic() // OUTAGE_TTL_SECONDS)
-        login_id = principal.login.id if principal.login else None
         standing = await self._standings.get(
-            _Identity(tenant, principal.kind, principal.subject, login_id, epoch)
+            _Identity(tenant, principal.kind, principal.subject, principal.session_id, epoch)
         )
         if standing is None or standing.has_expired():
             raise InvalidAPIKey if principal.kind == "api_key" else _invalid("It was revoked; log in again.")
@@ -146,8 +145,8 @@ class Authenticator:
         async with self._databases.tenant(identity.tenant) as session:
             if identity.kind == "api_key":
                 return await _key_standing(session, identity.subject)
-            if identity.login_id is not None and not await session_stands(
-                session, identity.login_id, user_id=identity.subject
+            if identity.session_id is not None and not await session_stands(
+                session, identity.session_id, user_id=identity.subject
             ):
                 return None
             user = await users.find_active(session, identity.subject)
@@ -183,7 +182,7 @@ class Authenticator:
             kind="user",
             role=claims.role,
             actor_id=claims.actor.subject if claims.actor else None,
-            login=claims.login,
+            session_id=claims.session_id,
         )
         verified = VerifiedToken(principal, claims.expires_at, claims.actor)
         self._tokens[digest] = verified

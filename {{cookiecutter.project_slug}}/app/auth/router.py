@@ -68,7 +68,7 @@ async def list_sessions(
     rows, next_cursor = await service.list_sessions(
         session, principal.subject, page, cursors=cursors, tenant_id=tenant.id
     )
-    current = principal.login.id if principal.login else None
+    current = principal.session_id
     items = [
         SessionRead.model_validate(row).model_copy(update={"current": row.id == current}) for row in rows
     ]
@@ -97,7 +97,7 @@ async def end_sessions(
     keep_current: Annotated[bool, Query(description="Leave the session that asks.")] = False,
 ) -> None:
     """Every access token of your account is refused from the next request on."""
-    keep = principal.login.id if principal.login and keep_current else None
+    keep = principal.session_id if keep_current else None
     await service.end_sessions(session, principal.subject, but=keep)
     on_commit(session, partial(epochs.principal_changed, principal.tenant_id, principal.subject))
     await service.record_session(session, "auth.sessions_ended", user_id=principal.subject, session_id=None)

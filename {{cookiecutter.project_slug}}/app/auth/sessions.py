@@ -24,7 +24,7 @@ from app.auth.models import RefreshToken, UserSession
 from app.auth.passwords import PasswordHasher
 from app.auth.service import forget_expired_sessions, record_session
 from app.auth.tokens import TokenCodec
-from app.core.context import LoginRef, TenantRef
+from app.core.context import TenantRef
 from app.core.database import TenantDatabases, on_commit, utc_now
 from app.core.epochs import ChangeEpochs
 from app.core.ids import new_id
@@ -111,9 +111,7 @@ class Sessions:
             await session.flush()
             refresh_token = self._add_refresh_token(session, tenant.id, started)
             await record_session(session, "auth.login", user_id=credentials.id, session_id=started.id)
-        return self._pair(
-            tenant, credentials.id, credentials.role, LoginRef(started.id, tenant.epoch), refresh_token
-        )
+        return self._pair(tenant, credentials.id, credentials.role, started.id, refresh_token)
 
     async def refresh(self, token: str, device: Device) -> TokenPair:
         """Exchange a refresh token for a new pair; the session keeps the expiry its login gave it.
@@ -126,8 +124,8 @@ class Sessions:
         # Refused after the block, so that the end of a copied session is committed.
         if rotated is None:
             raise InvalidRefreshToken
-        user, login, refresh_token = rotated
-        return self._pair(tenant, user.id, user.role, login, refresh_token)
+        user, session_id, refresh_token = rotated
+        return self._pair(tenant, user.id, user.role, session_id, refresh_token)
 
     async def log_out(self, token: str) -> None:
         """End the session that a refresh token belongs to; an unknown token is already logged out."""
@@ -143,7 +141,7 @@ class Sessions:
 
     async def _rotate(
         self, session: AsyncSession, tenant: TenantRef, token: str, device: Device
-    ) -> tuple[users.ActiveUser, LoginRef, str] | None:
+    ) -> tuple[users.ActiveUser, UUID, str] | None:
         found = await self._lock(session, token)
         if found is None:
             return None
@@ -162,7 +160,7 @@ class Sessions:
             return None
         started.last_used_at, started.user_agent, started.address = now, device.user_agent, device.address
         refresh_token = self._add_refresh_token(session, tenant.id, started, parent_id=stored.id)
-        return user, LoginRef(started.id, tenant.epoch), refresh_token
+        return user, started.id, refresh_token
 
     async def _tenant_of(self, token: str) -> TenantRef:
         tenant = await self._registry.read(_tenant_id_of(token))
@@ -206,9 +204,9 @@ class Sessions:
         return token
 
     def _pair(
-        self, tenant: TenantRef, user_id: UUID, role: str, login: LoginRef, refresh_token: str
+        self, tenant: TenantRef, user_id: UUID, role: str, session_id: UUID, refresh_token: str
     ) -> TokenPair:
-        access_token = self._codec.issue(user_id, tenant.id, role, login=login)
+        access_token = self._codec.issue(user_id, tenant.id, role, session_id=session_id)
         return TokenPair(access_token, refresh_token, self._access_ttl_seconds)
 
 

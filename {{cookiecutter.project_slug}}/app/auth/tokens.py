@@ -19,7 +19,6 @@ from jose import jws
 from jose.exceptions import JOSEError
 
 from app.auth.key_ring import ALGORITHM, KeyRing, VerificationKey
-from app.core.context import LoginRef
 from app.core.ids import new_id
 
 TOKEN_TYPE: Final = "at+jwt"  # noqa: S105  # a media type
@@ -156,7 +155,7 @@ class AccessClaims:
     jti: str
     issued_at: datetime
     expires_at: datetime
-    login: LoginRef | None = None
+    session_id: UUID | None = None
     actor: Actor | None = None
 
 
@@ -175,13 +174,13 @@ class TokenCodec:
         now: datetime | None = None,
         *,
         ttl: timedelta | None = None,
-        login: LoginRef | None = None,
+        session_id: UUID | None = None,
         actor: Actor | None = None,
     ) -> str:
-        """A signed access token of a `login`, or of an `actor`, the operator who acts as the subject."""
+        """A signed access token of a session, or of an `actor`, the operator who acts as the subject."""
         members: dict[str, Any] = {"tid": str(tenant_id), "role": role}
-        if login is not None:
-            members |= {"sid": str(login.id), "epoch": login.epoch}
+        if session_id is not None:
+            members["sid"] = str(session_id)
         if actor is not None:
             members["act"] = {"sub": str(actor.subject), "epoch": actor.epoch}
         return self._codec.sign(subject, members, ttl=ttl or self._ttl, now=now)
@@ -194,8 +193,8 @@ class TokenCodec:
         if not isinstance(role, str) or not 0 < len(role) <= MAX_ROLE_LENGTH:
             refuse(RejectionReason.CLAIMS)
         actor = _actor(claims.members["act"]) if "act" in claims.members else None
-        # Without one of them nothing could end the token before its time.
-        login = _login(claims.members) if actor is None else None
+        # Without one of them nothing could end the token before its time. `sid` is OpenID Connect's.
+        session_id = uuid_claim(claims.members.get("sid")) if actor is None else None
         if actor is not None and claims.expires_at <= now:  # A time box has no leeway.
             refuse(RejectionReason.EXPIRED)
         return AccessClaims(
@@ -205,7 +204,7 @@ class TokenCodec:
             jti=claims.jti,
             issued_at=claims.issued_at,
             expires_at=claims.expires_at,
-            login=login,
+            session_id=session_id,
             actor=actor,
         )
 
@@ -231,11 +230,6 @@ def epoch_claim(value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value < 2**63:
         refuse(RejectionReason.CLAIMS)
     return value
-
-
-def _login(members: Mapping[str, Any]) -> LoginRef:
-    """`sid` as in OpenID Connect Front-Channel Logout, and our own `epoch`."""
-    return LoginRef(uuid_claim(members.get("sid")), epoch_claim(members.get("epoch")))
 
 
 def _actor(value: Any) -> Actor:

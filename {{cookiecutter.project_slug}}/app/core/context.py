@@ -31,23 +31,13 @@ class TenantRef:
 
 
 @dataclass(frozen=True, slots=True)
-class LoginRef:
-    """The login that an access token comes from. `epoch` is the tenant's when the token was issued: while
-    it is still the tenant's, nothing has ended the login from outside.
-    """
-
-    id: UUID
-    epoch: int
-
-
-@dataclass(frozen=True, slots=True)
 class Principal:
     """Who is calling, as proven by a verified credential.
 
     `subject` is the user's id or the API key's id, by `kind`. `role` names the RBAC policy that applies.
     `scopes` narrows an API key below its role; None means no narrowing. `actor_id` is the operator who acts
-    as this user; such a principal must not be let near the user's credentials. `login` is what a user called
-    with, and None for an API key and behind an operator.
+    as this user; such a principal must not be let near the user's credentials. `session_id` is the session of
+    a person, and None for an API key and behind an operator.
     """
 
     tenant_id: UUID
@@ -57,7 +47,7 @@ class Principal:
     key_id: UUID | None = None
     scopes: tuple[str, ...] | None = None
     actor_id: UUID | None = None
-    login: LoginRef | None = None
+    session_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)

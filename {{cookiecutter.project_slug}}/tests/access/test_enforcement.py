@@ -20,7 +20,6 @@ from app.access import (
     requires,
 )
 from app.access.policies import compile_rules
-from app.core.context import LoginRef
 from app.core.database import Database
 from app.core.openapi import api_routes
 from tests.conftest import TestTenant, client_of
@@ -117,7 +116,7 @@ async def test_the_role_of_a_token_is_not_believed(
     me = (await tenant.client.get("/v1/users/me")).json()
     await give_role(database, tenant, "read_only")
     await app.state.epochs.principal_changed(tenant.id, uuid.UUID(me["id"]))
-    token = app.state.codec.issue(uuid.UUID(me["id"]), tenant.id, "admin", login=tenant.login_ref)
+    token = app.state.codec.issue(uuid.UUID(me["id"]), tenant.id, "admin", session_id=tenant.session_id)
     headers = {"Authorization": f"Bearer {token}"}
     assert (await client.get("/v1/resources", headers=headers)).status_code == 200
     answer = await client.post("/v1/resources", json={"name": "x"}, headers=headers)
@@ -151,7 +150,7 @@ async def test_a_token_for_a_tenant_that_its_person_is_not_of_opens_nothing(
 ) -> None:
     created = await tenant.client.post("/v1/resources", json={"name": "mine"})
     me = (await tenant.client.get("/v1/users/me")).json()
-    token = app.state.codec.issue(uuid.UUID(me["id"]), stranger.id, "admin", login=stranger.login_ref)
+    token = app.state.codec.issue(uuid.UUID(me["id"]), stranger.id, "admin", session_id=stranger.session_id)
     headers = {"Authorization": f"Bearer {token}"}
     for path in (created.headers["location"], "/v1/users/me"):
         answer = await client.get(path, headers=headers)
@@ -161,6 +160,6 @@ async def test_a_token_for_a_tenant_that_its_person_is_not_of_opens_nothing(
 async def test_a_token_for_a_tenant_that_does_not_exist_is_401(
     app: FastAPI, client: httpx.AsyncClient
 ) -> None:
-    token = app.state.codec.issue(uuid.uuid4(), uuid.uuid4(), "admin", login=LoginRef(uuid.uuid4(), 1))
+    token = app.state.codec.issue(uuid.uuid4(), uuid.uuid4(), "admin", session_id=uuid.uuid4())
     answer = await client.get("/v1/resources", headers={"Authorization": f"Bearer {token}"})
     assert answer.status_code == 401

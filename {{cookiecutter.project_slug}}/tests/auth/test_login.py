@@ -263,7 +263,7 @@ def forged_tokens(app: FastAPI, tenant: TestTenant, token: str) -> dict[str, str
     hs256 = jws.sign(claims, "x" * 64, headers={"typ": "at+jwt", "kid": key.kid}, algorithm="HS256")
     good_header = {"alg": "RS256", "typ": "at+jwt", "kid": key.kid}
     return {
-        "expired": codec.issue(subject, tenant_id, "admin", hour_ago, login=tenant.login_ref),
+        "expired": codec.issue(subject, tenant_id, "admin", hour_ago, session_id=tenant.session_id),
         "neither of a login nor of an operator": codec.issue(subject, tenant_id, "admin"),
         "signature of another payload": f"{header}.{encode({**claims, 'role': 'read_only'})}.{signature}",
         "alg none": f"{encode({**good_header, 'alg': 'none'})}.{payload}.",

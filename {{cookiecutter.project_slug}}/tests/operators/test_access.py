@@ -182,7 +182,7 @@ async def test_a_user_whose_id_is_an_operators_is_no_operator(
             {"id": operator.id},
         )
         await session.execute(text("UPDATE sessions SET user_id = :id"), {"id": operator.id})
-    token = app.state.codec.issue(operator.id, tenant.id, "admin", login=tenant.login_ref)
+    token = app.state.codec.issue(operator.id, tenant.id, "admin", session_id=tenant.session_id)
     assert (await client.get(ME, headers=bearer(token))).status_code == 403
 
 

@@ -187,7 +187,7 @@ async def test_a_refresh_in_the_same_moment_does_not_outlive_the_reset(
         await resetting
     answer = await client.post(REFRESH, json={"refresh_token": rotated[-1]})
     assert problem(answer) == (401, "invalid-refresh-token")
-    token = app.state.codec.issue(rotated[0].id, tenant.id, "admin", login=rotated[1])
+    token = app.state.codec.issue(rotated[0].id, tenant.id, "admin", session_id=rotated[1])
     answer = await client.get("/v1/resources", headers={"Authorization": f"Bearer {token}"})
     assert problem(answer) == (401, "invalid-token")
 
