@@ -70,13 +70,17 @@ class RateLimit:
             )
             await send_problem(scope, receive, send, refusal)
             return
-        await self._confirm_principal(scope, decision)
 
         async def send_with_limits(message: Message) -> None:
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message).update(headers)
             await send(message)
 
+        try:
+            await self._confirm_principal(scope, decision)
+        except AppError as error:
+            await send_problem(scope, receive, send_with_limits, error)
+            return
         await self._app(scope, receive, send_with_limits)
 
     async def _confirm_principal(self, scope: Scope, decision: Decision) -> None:

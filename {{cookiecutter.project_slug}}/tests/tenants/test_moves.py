@@ -16,6 +16,7 @@ from sqlalchemy import make_url, text
 
 from app.core.context import DEFAULT_PLACEMENT
 from app.core.database import owner_engine
+from app.core.migrations import head_revision
 from app.core.provisioning import provision_database
 from app.core.settings import PlacementSettings, Settings
 from app.tenants.bootstrap import admin_passwords_from, lifecycle_from, move_from
@@ -473,7 +474,7 @@ async def test_a_move_that_cannot_end_well_is_not_begun(clusters: Clusters) -> N
     change = f"UPDATE platform.tenants SET revision = '%s' WHERE id = '{tenant.id}'"
     await run_sql(registry, tenant.schema, change % "0000")
     await refused(SECOND, TenantStateConflict, "at revision 0000; migrate it to")
-    await run_sql(registry, tenant.schema, change % "0001")
+    await run_sql(registry, tenant.schema, change % head_revision("tenant"))
     await run_sql(clusters.owner(SECOND), "pg_catalog", f"CREATE SCHEMA {tenant.schema}")
     await refused(SECOND, TenantStateConflict, "stands on second already")
     await run_sql(clusters.owner(SECOND), "pg_catalog", f"DROP SCHEMA {tenant.schema}")

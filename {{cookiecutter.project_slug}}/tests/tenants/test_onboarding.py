@@ -165,13 +165,15 @@ async def test_the_registry_says_what_a_script_behind_head_has_made(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     later = Path(shutil.copytree(migrations.MIGRATIONS, tmp_path / "migrations"))
-    second = later / "tenant/versions/0002_later.py"
-    second.write_text('revision = "0002"\ndown_revision = "0001"\ndef upgrade(): ...\ndef downgrade(): ...\n')
+    head = migrations.head_revision("tenant")
+    (later / "tenant/versions/later.py").write_text(
+        f'revision = "later"\ndown_revision = "{head}"\ndef upgrade(): ...\ndef downgrade(): ...\n'
+    )
     monkeypatch.setattr(migrations, "MIGRATIONS", later)
-    assert migrations.head_revision("tenant") == "0002"
+    assert migrations.head_revision("tenant") == "later"
     new = new_tenant()
     await create(settings, new)
-    assert (await registry_row(settings, new.slug)).revision == "0001"
+    assert (await registry_row(settings, new.slug)).revision == head
 
 
 async def test_a_slug_is_taken_once_even_by_concurrent_creations(settings: Settings) -> None:
