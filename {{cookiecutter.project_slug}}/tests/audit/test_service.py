@@ -19,6 +19,25 @@ from app.core.database import Database, owner_engine
 from tests.conftest import DatabaseURLs, TestTenant
 
 
+async def without_trail(tenant: TestTenant, database_urls: DatabaseURLs) -> TestTenant:
+    """Not even with the login of its client."""
+    engine = owner_engine(database_urls.owner)
+    async with engine.begin() as connection:
+        await connection.execute(text(f"DELETE FROM {tenant.schema}.audit_logs"))
+    await engine.dispose()
+    return tenant
+
+
+@pytest.fixture
+async def tenant(tenant: TestTenant, database_urls: DatabaseURLs) -> TestTenant:
+    return await without_trail(tenant, database_urls)
+
+
+@pytest.fixture
+async def stranger(stranger: TestTenant, database_urls: DatabaseURLs) -> TestTenant:
+    return await without_trail(stranger, database_urls)
+
+
 def chain(length: int) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     previous = GENESIS
