@@ -79,3 +79,18 @@ def test_every_route_for_tenants_is_told(settings: Settings) -> None:
     assert len(routes) >= 12
     told = {f"{method} {path}" for method, path in re.findall(r"`([A-Z]+) (/v1/[^`]+)`", text)}
     assert told == routes
+
+
+def test_each_claim_about_security_is_shown_by_a_test_that_there_is() -> None:
+    rows = [line for line in (ROOT / "docs/security.md").read_text().splitlines() if line.startswith("| ")]
+    claims = [row.split("|") for row in rows if not row.startswith("| claim |")]
+    assert len(claims) >= 30
+    for _, claim, source, shown, _ in claims:
+        named = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", shown)
+        assert source.strip(), claim
+        assert named, claim
+        for path, test in named:
+            assert re.search(rf"^(async )?def {test}\(", (ROOT / path).read_text(), re.MULTILINE), (
+                path,
+                test,
+            )
