@@ -132,6 +132,7 @@ def _compose(app: FastAPI, settings: Settings) -> None:
         hasher=state.hasher,
         codec=state.codec,
         refresh_ttl_seconds=settings.refresh_token_ttl_seconds,
+        idle_seconds=settings.session_idle_seconds,
         access_ttl_seconds=settings.access_token_ttl_seconds,
     )
     state.operator_sessions = OperatorSessions(

@@ -74,6 +74,7 @@ class Sessions:
         hasher: PasswordHasher,
         codec: TokenCodec,
         refresh_ttl_seconds: int,
+        idle_seconds: int,
         access_ttl_seconds: int,
     ) -> None:
         self._databases = databases
@@ -82,6 +83,7 @@ class Sessions:
         self._hasher = hasher
         self._codec = codec
         self._refresh_ttl = timedelta(seconds=refresh_ttl_seconds)
+        self._idle = timedelta(seconds=idle_seconds)
         self._access_ttl_seconds = access_ttl_seconds
 
     async def log_in(self, slug: str, email: str, password: str, device: Device) -> TokenPair:
@@ -148,6 +150,9 @@ class Sessions:
         stored, started = found
         now = utc_now()
         if started.ended_at is not None or started.expires_at <= now or stored.revoked_at is not None:
+            return None
+        if now - started.last_used_at > self._idle:
+            await self._end(session, tenant, started, "auth.session_idle")
             return None
         if stored.used_at is None:
             stored.used_at = now

@@ -109,6 +109,7 @@ class Settings(BaseSettings):
     access_token_ttl_seconds: Annotated[int, Field(ge=60, le=3600)] = 900
     operator_token_ttl_seconds: Annotated[int, Field(ge=60, le=900)] = 900
     refresh_token_ttl_seconds: Annotated[int, Field(ge=3600, le=90 * 86400)] = 30 * 86400
+    session_idle_seconds: Annotated[int, Field(ge=3600, le=90 * 86400)] = 14 * 86400
     bcrypt_rounds: Annotated[int, Field(ge=4, le=16)] = 12
     api_key_bcrypt_rounds: Annotated[int, Field(ge=4, le=16)] = 10
     password_workers: Annotated[int, Field(ge=1, le=64)] = 4

@@ -248,6 +248,20 @@ async def test_an_expired_refresh_token_is_401(
     assert (await client.post(REFRESH, json={"refresh_token": token})).status_code == 401
 
 
+async def test_a_session_that_nobody_used_for_long_is_over(
+    client: httpx.AsyncClient, tenant: TestTenant, database: Database, settings: Settings
+) -> None:
+    pair = (await client.post(LOGIN, json=tenant.login)).json()
+    async with database.tenant(tenant.schema) as session:
+        await session.execute(
+            text("UPDATE sessions SET last_used_at = now() - make_interval(secs => :idle)"),
+            {"idle": settings.session_idle_seconds + 5},
+        )
+    answer = await client.post(REFRESH, json={"refresh_token": pair["refresh_token"]})
+    assert (answer.status_code, slug(answer)) == (401, "invalid-refresh-token")
+    assert await use(client, pair) == 401
+
+
 def forged_tokens(app: FastAPI, tenant: TestTenant, token: str) -> dict[str, str]:
     """Access tokens an attacker, or a stale client, would send."""
     header, payload, signature = token.split(".")
