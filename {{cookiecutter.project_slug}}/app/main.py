@@ -9,6 +9,7 @@ from fastapi import Depends, FastAPI
 
 from app import gateway
 from app.access import PolicyStore, declared_access, deny_unguarded
+from app.audit.router import router as audit_router
 from app.auth.authenticator import Authenticator
 from app.auth.key_ring import KeyRing
 from app.auth.passwords import PasswordHasher
@@ -52,6 +53,7 @@ ROUTERS = (
     keys_router,
     resources_router,
     users_router,
+    audit_router,
     operators_router,
     impersonations_router,
     health_router,

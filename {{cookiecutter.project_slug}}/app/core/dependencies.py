@@ -1,16 +1,21 @@
 """What endpoints ask FastAPI for: the principal, its tenant, and a transaction in that tenant."""
 
 from collections.abc import AsyncIterator
-from typing import Annotated
+from typing import Annotated, Final
 
+import structlog
 from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.context import Principal, TenantRef
-from app.core.database import Database, TenantDatabases
-from app.core.errors import Unauthorized
+from app.core.database import Database, TenantDatabases, is_recorded
+from app.core.errors import AppError, Unauthorized
 from app.core.pagination import CursorCodec
 from app.core.settings import Settings
+
+SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+
+log = structlog.get_logger(__name__)
 
 
 def _settings(request: Request) -> Settings:
@@ -55,10 +60,18 @@ CurrentPrincipal = Annotated[Principal, Depends(_principal)]
 CurrentTenant = Annotated[TenantRef, Depends(_tenant)]
 
 
-async def _tenant_session(tenant: CurrentTenant, databases: CurrentDatabases) -> AsyncIterator[AsyncSession]:
+async def tenant_session(
+    request: Request, tenant: CurrentTenant, databases: CurrentDatabases
+) -> AsyncIterator[AsyncSession]:
+    """One transaction. What an unsafe method changes is rolled back, with 500, unless it was recorded in the
+    audit trail: its author forgot to, and must hear of it at once.
+    """
     async with databases.tenant(tenant) as session:
         yield session
+        if request.method not in SAFE_METHODS and not is_recorded(session):
+            log.error("change_unrecorded", method=request.method, path=request.scope["route"].path)
+            raise AppError
 
 
 # Function scope: the commit happens before the first byte is sent, so a 201 is never a lie.
-TenantSession = Annotated[AsyncSession, Depends(_tenant_session, scope="function")]
+TenantSession = Annotated[AsyncSession, Depends(tenant_session, scope="function")]
