@@ -123,12 +123,14 @@ async def append(executor: Executor, model: Trail, facts: Mapping[str, Any]) -> 
     """
     table = model.__table__
     row = {**facts, "occurred_at": utc_now()}
-    parameters = {_parameter(name): value for name, value in row.items()}
-    statement = _append_statement(table, frozenset(row))
+    # All of them, since a default of the database would not be in the digest.
+    parameters = {_parameter(name): row.get(name) for name in _fact_names(table)}
+    parameters[_DIGEST] = facts_digest(row)
+    statement = _append_statement(table)
     for attempt in range(ATTEMPTS):
         if attempt == 1:
             await executor.execute(select(func.pg_advisory_xact_lock(_lock_key(table))))
-        added = await executor.execute(statement, {**parameters, _DIGEST: facts_digest(row)})
+        added = await executor.execute(statement, parameters)
         link = added.one_or_none()
         if link is not None:
             mark_recorded(executor)
@@ -172,7 +174,7 @@ def _hold_to(noted: list[tuple[int, bytes]], link: Link) -> None:
 
 
 @cache
-def _append_statement(table: FromClause, facts: frozenset[str]) -> ReturningInsert[tuple[int, bytes]]:
+def _append_statement(table: FromClause) -> ReturningInsert[tuple[int, bytes]]:
     """Insert what follows the last row that this statement sees, or nothing when somebody was faster."""
     assert isinstance(table, Table)  # noqa: S101  # every model has one
     last = select(table.c.sequence, table.c.hash).order_by(table.c.sequence.desc()).limit(1).subquery("last")
@@ -181,7 +183,7 @@ def _append_statement(table: FromClause, facts: frozenset[str]) -> ReturningInse
     sequence = func.coalesce(last.c.sequence, literal(GENESIS.sequence, BigInteger)) + 1
     previous = func.coalesce(last.c.hash, literal(GENESIS.hash, LargeBinary))
     content = previous.op("||")(func.int8send(sequence)).op("||")(bindparam(_DIGEST, type_=LargeBinary))
-    names = sorted(facts)
+    names = _fact_names(table)
     row = select(
         sequence,
         previous,
@@ -194,6 +196,10 @@ def _append_statement(table: FromClause, facts: frozenset[str]) -> ReturningInse
         .on_conflict_do_nothing(index_elements=["sequence"])
         .returning(table.c.sequence, table.c.hash)
     )
+
+
+def _fact_names(table: FromClause) -> list[str]:
+    return [column.name for column in table.columns if column.name not in LINK_COLUMNS]
 
 
 def _parameter(name: str) -> str:
