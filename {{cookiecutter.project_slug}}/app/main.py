@@ -9,10 +9,11 @@ from fastapi import Depends, FastAPI
 
 from app import gateway
 from app.access import PolicyStore, declared_access, deny_unguarded
+from app.audit.router import router as audit_router
 from app.auth.authenticator import Authenticator
 from app.auth.key_ring import KeyRing
 from app.auth.passwords import PasswordHasher
-from app.auth.router import keys_router
+from app.auth.router import keys_router, people_router
 from app.auth.router import router as auth_router
 from app.auth.sessions import Sessions
 from app.auth.tokens import TokenCodec
@@ -52,8 +53,10 @@ log = structlog.get_logger(__name__)
 ROUTERS = (
     auth_router,
     keys_router,
+    people_router,
     resources_router,
     users_router,
+    audit_router,
     operators_router,
     impersonations_router,
     health_router,

@@ -101,13 +101,13 @@ class GuardedRoute(APIRoute):
         async def guarded(request: Request) -> Response:
             await check_access(request, declared_access(self.endpoint))
             # What the endpoint began is committed when its answer stands, and undone by whatever it raises.
-            async with AsyncExitStack() as transactions:
-                request.state.transactions = transactions
-                try:
+            try:
+                async with AsyncExitStack() as transactions:
+                    request.state.transactions = transactions
                     response = await handle(StrictRequest(request.scope, request.receive))
-                except Replay as known:
-                    return known.response
-                await keep_answer(request, response)
+                    await keep_answer(request, response)
+            except Replay as known:
+                return known.response
             _refuse_unrecorded(request, declared_action(self.endpoint), response)
             return response
 

@@ -1,114 +1,27 @@
-"""Appends to a trail whose rows are chained by hash, and finds where a chain was tampered with.
-
-A row's hash covers its facts and the hash of the row before, so a changed, removed or inserted row shows. A
-cut-off end does not: for that, compare with a link that was noted elsewhere.
-"""
+"""The audit trail of one tenant: services write to it in the transaction of their change, admins read it."""
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Self
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, FromClause, String, Table, cast, func, insert, literal, select
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+from sqlalchemy import Select, select
+from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.audit.chain import Link, append
+from app.audit.errors import AuditEntryNotFound
 from app.audit.models import AuditLog
-from app.core.database import PlatformBase, TenantBase, utc_now
-from app.core.validation import MAX_JSON_INTEGER, MIN_JSON_INTEGER, storable_text
-
-HASH_COLUMNS: Final = frozenset({"previous_hash", "hash"})
-ROWS_AT_A_TIME: Final = 1_000
+from app.core.context import Principal
+from app.core.database import mark_recorded
+from app.core.pagination import CursorCodec, PageRequest
 
 ActorKind = Literal["user", "api_key", "operator", "system"]
-Executor = AsyncSession | AsyncConnection
-Trail = type[PlatformBase] | type[TenantBase]
 
-
-class BrokenChain(ValueError):
-    """The chain does not hold at `sequence`."""
-
-    def __init__(self, sequence: int, reason: str) -> None:
-        super().__init__(f"broken at {sequence}: {reason}")
-        self.sequence = sequence
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """A place in a chain: what the next row must follow."""
-
-    sequence: int
-    hash: bytes
-
-
-GENESIS: Final = Link(0, bytes(32))
-
-
-def link_hash(previous_hash: bytes, facts: Mapping[str, Any]) -> bytes:
-    """SHA-256 over the previous hash and the facts as canonical JSON.
-
-    Facts that are None are left out, so that a column added later does not break what was written before.
-    Raises ValueError for what would not come back from JSONB as it went in.
-    """
-    known = {name: _canonical(value) for name, value in facts.items() if value is not None}
-    document = json.dumps(known, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(previous_hash + document.encode()).digest()
-
-
-def follow(previous: Link, row: Mapping[str, Any]) -> Link:
-    """The link that a stored row makes. Raises BrokenChain unless the row follows `previous` unchanged."""
-    sequence: int = row["sequence"]
-    if sequence != previous.sequence + 1:
-        raise BrokenChain(previous.sequence + 1, "a row is missing")
-    if row["previous_hash"] != previous.hash:
-        raise BrokenChain(sequence, "it does not follow the row before")
-    facts = {name: value for name, value in row.items() if name not in HASH_COLUMNS}
-    if row["hash"] != link_hash(previous.hash, facts):
-        raise BrokenChain(sequence, "the row was changed")
-    return Link(sequence, row["hash"])
-
-
-async def append(executor: Executor, model: Trail, facts: Mapping[str, Any]) -> Link:
-    """Add a row inside the caller's transaction, which must be READ COMMITTED.
-
-    Writers of one trail take turns until they commit, so append as the last thing of a transaction.
-    """
-    table = model.__table__
-    await executor.execute(select(func.pg_advisory_xact_lock(_lock_key(table))))
-    previous = await head(executor, model)
-    row = {**facts, "sequence": previous.sequence + 1, "occurred_at": utc_now()}
-    link = Link(previous.sequence + 1, link_hash(previous.hash, row))
-    await executor.execute(insert(model).values(**row, previous_hash=previous.hash, hash=link.hash))
-    return link
-
-
-async def head(executor: Executor, model: Trail) -> Link:
-    """The last link of a trail."""
-    columns = model.__table__.c
-    query = select(columns.sequence, columns.hash).order_by(columns.sequence.desc()).limit(1)
-    row = (await executor.execute(query)).one_or_none()
-    return GENESIS if row is None else Link(row.sequence, row.hash)
-
-
-async def verify(executor: Executor, model: Trail, *, anchor: Link | None = None) -> Link:
-    """Read a whole trail and return its last link.
-
-    `anchor` is a link that was noted in another place. Raises BrokenChain where the trail was tampered with,
-    and when it does not hold the anchor.
-    """
-    columns = model.__table__.c
-    query = select(*columns).order_by(columns.sequence).limit(ROWS_AT_A_TIME)
-    link = GENESIS
-    while rows := (await executor.execute(query.where(columns.sequence > link.sequence))).mappings().all():
-        for row in rows:
-            link = follow(link, {str(name): value for name, value in row.items()})
-            if anchor is not None and link.sequence == anchor.sequence and link.hash != anchor.hash:
-                raise BrokenChain(link.sequence, "it is not the row that was noted")
-    if anchor is not None and anchor.sequence > link.sequence:
-        raise BrokenChain(link.sequence + 1, f"the end is cut off, for {anchor.sequence} was there")
-    return link
+# A longer value is kept as its digest, so that no request makes a row of any size.
+MAX_VALUE_BYTES: Final = 4_096
 
 
 async def record(
@@ -122,7 +35,10 @@ async def record(
     correlation_id: str | None = None,
     details: Mapping[str, Any] | None = None,
 ) -> Link:
-    """Append to the audit trail of the tenant that the session is in. `details` hold no secrets."""
+    """Append to the audit trail of the tenant that the session is in. `details` hold no secrets.
+
+    For what no principal does: everything else has an `AuditTrail`.
+    """
     facts = {
         "actor_kind": actor_kind,
         "actor_id": actor_id,
@@ -135,27 +51,149 @@ async def record(
     return await append(session, AuditLog, facts)
 
 
-def _lock_key(table: FromClause) -> ColumnElement[int]:
-    """One number per trail: each tenant's trail is locked by itself."""
-    schema = table.schema if isinstance(table, Table) else None
-    owner = cast(func.current_schema(), String) if schema is None else literal(schema)
-    return func.hashtextextended(owner + literal(f".{table.description}"), 0)
+@dataclass(frozen=True, slots=True)
+class AuditTrail:
+    """Records what one caller does. `acting_as` is the user whom an operator acts as."""
+
+    actor_kind: ActorKind
+    actor_id: UUID
+    acting_as: UUID | None
+    correlation_id: str | None
+
+    @classmethod
+    def of(cls, principal: Principal, correlation_id: str | None) -> Self:
+        """The trail of a principal; behind an impersonation the operator is the actor, not the user."""
+        if principal.actor_id is not None:
+            return cls("operator", principal.actor_id, principal.subject, correlation_id)
+        return cls(principal.kind, principal.subject, None, correlation_id)
+
+    async def record(
+        self,
+        session: AsyncSession,
+        action: str,
+        *,
+        target_kind: str,
+        target_id: UUID | str | None = None,
+        before: Mapping[str, Any] | None = None,
+        after: Mapping[str, Any] | None = None,
+        details: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Append in the transaction that makes the change, as its last statement.
+
+        `action` is spelled `resources.update`. `before` and `after` are `snapshot`s; what is equal in both
+        is left out. Nothing given here may be a secret, a hash of one, or a token.
+        """
+        told = dict(details or {})
+        if self.acting_as is not None:
+            told["acting_as"] = str(self.acting_as)
+        await record(
+            session,
+            actor_kind=self.actor_kind,
+            actor_id=self.actor_id,
+            action=action,
+            target_kind=target_kind,
+            target_id=None if target_id is None else str(target_id),
+            correlation_id=self.correlation_id,
+            details=told | _changes(before, after),
+        )
+
+    def nothing_changed(self, session: AsyncSession) -> None:
+        """Say that this request of an unsafe method has changed nothing, so that it may stay unrecorded."""
+        mark_recorded(session)
 
 
-def _canonical(value: Any) -> Any:
-    """The value as JSON that reads back the same. Raises ValueError for what JSONB would change."""
-    if isinstance(value, int) and not MIN_JSON_INTEGER <= value <= MAX_JSON_INTEGER:
-        raise ValueError("a trail holds integers of at most 64 bits")
-    if value is None or isinstance(value, int):
-        return value
-    if isinstance(value, str):
-        return storable_text(value)
+def snapshot(row: object, fields: Iterable[str]) -> dict[str, Any]:
+    """The named attributes as a trail keeps them. The fields are listed by the feature, one by one, so that a
+    new column is in no trail before somebody has decided that it is no secret.
+    """
+    return {name: _kept(getattr(row, name)) for name in fields}
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFilter:
+    """Which rows to list: all that is not None must hold. `action` may end in `.*`; `until` is exclusive."""
+
+    actor_kind: ActorKind | None = None
+    actor_id: UUID | None = None
+    action: str | None = None
+    target_kind: str | None = None
+    target_id: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+async def list_entries(
+    session: AsyncSession,
+    request: PageRequest,
+    wanted: AuditFilter,
+    *,
+    cursors: CursorCodec,
+    tenant_id: UUID,
+) -> tuple[Sequence[AuditLog], str | None]:
+    """Newest first."""
+    collection = f"audit:{tenant_id.hex}"
+    query = _filtered(wanted).order_by(AuditLog.sequence.desc()).limit(request.limit + 1)
+    if request.cursor is not None:
+        query = query.where(AuditLog.sequence < cursors.decode_sequence(collection, request.cursor))
+    rows = (await session.scalars(query)).all()
+    if len(rows) <= request.limit:
+        return rows, None
+    page = rows[: request.limit]
+    return page, cursors.encode_sequence(collection, page[-1].sequence)
+
+
+async def get_entry(session: AsyncSession, sequence: int) -> AuditLog:
+    """Raises AuditEntryNotFound."""
+    entry = await session.get(AuditLog, sequence)
+    if entry is None:
+        raise AuditEntryNotFound
+    return entry
+
+
+def _filtered(wanted: AuditFilter) -> Select[AuditLog]:
+    query = select(AuditLog)
+    for column, value in (
+        (AuditLog.actor_kind, wanted.actor_kind),
+        (AuditLog.actor_id, wanted.actor_id),
+        (AuditLog.target_kind, wanted.target_kind),
+        (AuditLog.target_id, wanted.target_id),
+    ):
+        if value is not None:
+            query = query.where(column == value)
+    if wanted.action is not None and wanted.action.endswith("*"):
+        query = query.where(AuditLog.action.startswith(wanted.action[:-1], autoescape=True))
+    elif wanted.action is not None:
+        query = query.where(AuditLog.action == wanted.action)
+    if wanted.since is not None:
+        query = query.where(AuditLog.occurred_at >= wanted.since)
+    if wanted.until is not None:
+        query = query.where(AuditLog.occurred_at < wanted.until)
+    return query
+
+
+def _changes(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> dict[str, Any]:
+    if before is not None and after is not None:
+        changed = [name for name in after if _document(before.get(name)) != _document(after[name])]
+        before = {name: before.get(name) for name in changed}
+        after = {name: after[name] for name in changed}
+    states = {"before": before, "after": after}
+    return {name: dict(state) for name, state in states.items() if state is not None}
+
+
+def _kept(value: Any) -> Any:
+    """As JSON, and no longer than a trail should hold."""
     if isinstance(value, UUID):
         return str(value)
     if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat(timespec="microseconds")
-    if isinstance(value, dict):
-        return {storable_text(name): _canonical(member) for name, member in value.items()}
-    if isinstance(value, list):
-        return [_canonical(member) for member in value]
-    raise ValueError(f"a trail does not hold a {type(value).__name__}")
+        return value.astimezone(UTC).isoformat()
+    if not isinstance(value, str | dict | list):
+        return value
+    document = _document(value)
+    if len(document) <= MAX_VALUE_BYTES:
+        return value
+    return {"bytes": len(document), "sha256": hashlib.sha256(document).hexdigest()}
+
+
+def _document(value: Any) -> bytes:
+    """Tells 1 from true, which Python does not."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()

@@ -14,7 +14,12 @@ from typing import Any, Final, Self
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey, generate_private_key
+from cryptography.hazmat.primitives.asymmetric.rsa import (
+    RSAPrivateKey,
+    RSAPublicKey,
+    RSAPublicNumbers,
+    generate_private_key,
+)
 from jose.backends.cryptography_backend import CryptographyRSAKey
 
 from app.core.settings import Settings, key_files
@@ -88,6 +93,14 @@ class KeyRing:
             return cls.from_files(key_files(settings.jwt_keys))
         assert settings.jwt_keys_dir is not None  # noqa: S101  # the settings have exactly one of the two
         return cls.load(settings.jwt_keys_dir)
+
+    def trusting(self, jwks: Any) -> "KeyRing":
+        """A ring that verifies with the keys of a JWK set (RFC 7517) too. Raises KeyRingError."""
+        keys = jwks.get("keys") if isinstance(jwks, dict) else None
+        if not isinstance(keys, list):
+            raise KeyRingError("not a JWK set: it has no list `keys`")
+        others = {key.kid: key for key in map(_verification_key, map(_jwk_public, keys))}
+        return KeyRing(self.signing_key, {**others, **self.verification_keys})
 
     @classmethod
     def _of(cls, private: RSAPrivateKey, others: Iterable[RSAPublicKey]) -> Self:
@@ -184,6 +197,17 @@ def _read_public(source: str, content: bytes) -> RSAPublicKey:
     if not isinstance(key, RSAPublicKey):
         raise KeyRingError(f"{source}: not an RSA key")
     _refuse_weak(source, key)
+    return key
+
+
+def _jwk_public(jwk: Any) -> RSAPublicKey:
+    """An RSA key of a JWK set; its `kid` is not believed but made anew. Raises KeyRingError."""
+    try:
+        n, e = (int.from_bytes(base64.urlsafe_b64decode(f"{jwk[name]}==")) for name in ("n", "e"))
+        key = RSAPublicNumbers(e, n).public_key()
+    except (KeyError, TypeError, ValueError):
+        raise KeyRingError("a JWK set holds a key that is no RSA key") from None
+    _refuse_weak("a key of the JWK set", key)
     return key
 
 

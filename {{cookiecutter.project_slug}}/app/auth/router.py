@@ -5,16 +5,23 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
+from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.access import GuardedRoute, personal, public
+from app.access import GuardedRoute, personal, public, requires
+from app.audit.dependencies import CurrentTrail
+from app.audit.service import AuditTrail
 from app.auth import service
 from app.auth.schemas import JWKS, LoginRequest, RefreshRequest, SessionRead, TokenResponse
 from app.auth.sessions import Device, Sessions, TokenPair
+from app.core.context import Principal
 from app.core.database import on_commit
-from app.core.dependencies import CurrentPrincipal, CurrentTenant, Cursors, Epochs, TenantSession
-from app.core.pagination import Page, PageRequest, page_request
+from app.core.dependencies import CurrentPrincipal, Cursors, Epochs, TenantSession
+from app.core.epochs import ChangeEpochs
+from app.core.pagination import CursorCodec, Page, PageRequest, page_request
+from app.users import service as users
 
 router = APIRouter(prefix="/v1/auth", tags=["auth"], route_class=GuardedRoute)
+people_router = APIRouter(prefix="/v1/users/{user_id}/sessions", tags=["auth"], route_class=GuardedRoute)
 keys_router = APIRouter(tags=["auth"], route_class=GuardedRoute)
 
 
@@ -59,33 +66,27 @@ async def log_out(request: Request, body: RefreshRequest) -> None:
 @personal
 async def list_sessions(
     session: TenantSession,
-    tenant: CurrentTenant,
     principal: CurrentPrincipal,
     cursors: Cursors,
     page: Annotated[PageRequest, Depends(page_request)],
 ) -> Page[SessionRead]:
     """Newest first. Device and address are what the client said of itself when it was last used."""
-    rows, next_cursor = await service.list_sessions(
-        session, principal.subject, page, cursors=cursors, tenant_id=tenant.id
-    )
-    current = principal.session_id
-    items = [
-        SessionRead.model_validate(row).model_copy(update={"current": row.id == current}) for row in rows
-    ]
-    return Page(items=items, next_cursor=next_cursor)
+    return await _page_of_sessions(session, principal, principal.subject, page, cursors)
 
 
 @router.delete("/sessions/{session_id}", status_code=204, summary="End a session of your account")
 @personal
 async def end_session(
-    session: TenantSession, principal: CurrentPrincipal, epochs: Epochs, session_id: UUID
+    session: TenantSession,
+    principal: CurrentPrincipal,
+    trail: CurrentTrail,
+    epochs: Epochs,
+    session_id: UUID,
 ) -> None:
     """Its access tokens are refused from the next request on."""
     await service.end_session(session, session_id, user_id=principal.subject)
     on_commit(session, partial(epochs.principal_changed, principal.tenant_id, principal.subject))
-    await service.record_session(
-        session, "auth.session_ended", user_id=principal.subject, session_id=session_id
-    )
+    await trail.record(session, "auth.session_ended", target_kind="session", target_id=session_id)
 
 
 @router.delete("/sessions", status_code=204, summary="Log out everywhere")
@@ -93,14 +94,38 @@ async def end_session(
 async def end_sessions(
     session: TenantSession,
     principal: CurrentPrincipal,
+    trail: CurrentTrail,
     epochs: Epochs,
     keep_current: Annotated[bool, Query(description="Leave the session that asks.")] = False,
 ) -> None:
     """Every access token of your account is refused from the next request on."""
     keep = principal.session_id if keep_current else None
-    await service.end_sessions(session, principal.subject, but=keep)
-    on_commit(session, partial(epochs.principal_changed, principal.tenant_id, principal.subject))
-    await service.record_session(session, "auth.sessions_ended", user_id=principal.subject, session_id=None)
+    await _end_all(session, principal, principal.subject, trail, epochs, but=keep)
+
+
+@people_router.get("", summary="List the sessions of a person")
+@requires("sessions:read")
+async def list_sessions_of(
+    *,
+    session: TenantSession,
+    principal: CurrentPrincipal,
+    cursors: Cursors,
+    page: Annotated[PageRequest, Depends(page_request)],
+    user_id: UUID,
+) -> Page[SessionRead]:
+    """Newest first."""
+    await users.get_user(session, user_id)
+    return await _page_of_sessions(session, principal, user_id, page, cursors)
+
+
+@people_router.delete("", status_code=204, summary="Log a person out everywhere")
+@requires("sessions:delete")
+async def end_sessions_of(
+    session: TenantSession, principal: CurrentPrincipal, trail: CurrentTrail, epochs: Epochs, user_id: UUID
+) -> None:
+    """Every access token of the person is refused from the next request on."""
+    await users.get_user(session, user_id)
+    await _end_all(session, principal, user_id, trail, epochs)
 
 
 @keys_router.get("/.well-known/jwks.json", summary="Public keys that verify access tokens")
@@ -110,6 +135,35 @@ async def jwks(request: Request, response: Response) -> JWKS:
     response.headers["Cache-Control"] = "public, max-age=300"
     document: dict[str, Any] = request.app.state.key_ring.jwks()
     return JWKS.model_validate(document)
+
+
+async def _page_of_sessions(
+    session: AsyncSession, principal: Principal, user_id: UUID, page: PageRequest, cursors: CursorCodec
+) -> Page[SessionRead]:
+    rows, next_cursor = await service.list_sessions(
+        session, user_id, page, cursors=cursors, tenant_id=principal.tenant_id
+    )
+    items = [
+        SessionRead.model_validate(row).model_copy(update={"current": row.id == principal.session_id})
+        for row in rows
+    ]
+    return Page(items=items, next_cursor=next_cursor)
+
+
+async def _end_all(
+    session: AsyncSession,
+    principal: Principal,
+    user_id: UUID,
+    trail: AuditTrail,
+    epochs: ChangeEpochs,
+    *,
+    but: UUID | None = None,
+) -> None:
+    ended = await service.end_sessions(session, user_id, but=but)
+    on_commit(session, partial(epochs.principal_changed, principal.tenant_id, user_id))
+    await trail.record(
+        session, "auth.sessions_ended", target_kind="user", target_id=user_id, details={"sessions": ended}
+    )
 
 
 def _device(request: Request) -> Device:

@@ -103,16 +103,14 @@ async def forget_expired_sessions(session: AsyncSession, user_id: UUID) -> None:
     )
 
 
-async def record_session(
-    session: AsyncSession, action: str, *, user_id: UUID, session_id: UUID | None
-) -> None:
-    """What a person did with a session of theirs, or with all of them, in the trail of the tenant."""
+async def record_session(session: AsyncSession, action: str, *, user_id: UUID, session_id: UUID) -> None:
+    """What somebody who is no principal yet did with a session of theirs, in the trail of the tenant."""
     await audit.record(
         session,
         actor_kind="user",
         actor_id=user_id,
         action=action,
         target_kind="session",
-        target_id=str(session_id) if session_id else None,
+        target_id=str(session_id),
         correlation_id=structlog.contextvars.get_contextvars().get("correlation_id"),
     )

@@ -60,13 +60,54 @@ class SignedClaims:
     members: Mapping[str, Any]
 
 
+class JWSCodec:
+    """Signed objects of one type (RFC 7515, compact): signed with the current key of the ring, verified with
+    the key that they name. What their members must say is the caller's to check."""
+
+    def __init__(self, key_ring: KeyRing, *, object_type: str) -> None:
+        self._key_ring = key_ring
+        self._type = object_type
+
+    def sign(self, members: Mapping[str, Any]) -> str:
+        key = self._key_ring.signing_key
+        headers = {"typ": self._type, "kid": key.kid}
+        return str(jws.sign(dict(members), key.prepared, headers=headers, algorithm=ALGORITHM))
+
+    def open(self, signed: str) -> dict[str, Any]:
+        """The members of an object whose signature is valid. Raises InvalidToken."""
+        if len(signed) > MAX_TOKEN_BYTES:
+            refuse(RejectionReason.OVERSIZED)
+        segments = signed.split(".")
+        if len(segments) != 3:
+            refuse(RejectionReason.MALFORMED)
+        header, *_ = [_strict_base64url(segment) for segment in segments]
+        key = self._key_for(_strict_object(header))
+        try:
+            payload = jws.verify(signed, key.prepared, algorithms=[ALGORITHM])
+        except JOSEError:
+            refuse(RejectionReason.SIGNATURE)
+        return _strict_object(payload)
+
+    def _key_for(self, header: Mapping[str, Any]) -> VerificationKey:
+        """Decides on the header before any cryptography; a member we do not know is refused, `crit` too."""
+        if header.get("alg") != ALGORITHM:
+            refuse(RejectionReason.ALGORITHM)
+        if header.get("typ") != self._type:
+            refuse(RejectionReason.TYPE)
+        if set(header) != HEADER_MEMBERS:
+            refuse(RejectionReason.HEADER)
+        kid = header["kid"]
+        key = self._key_ring.verification_key(kid) if isinstance(kid, str) else None
+        if key is None:
+            refuse(RejectionReason.KEY)
+        return key
+
+
 class JWTCodec:
-    """Tokens of one type for one audience: signed with the current key of the ring, verified with the key
-    that the token names."""
+    """Tokens of one type for one audience."""
 
     def __init__(self, key_ring: KeyRing, *, token_type: str, issuer: str, audience: str) -> None:
-        self._key_ring = key_ring
-        self._token_type = token_type
+        self._codec = JWSCodec(key_ring, object_type=token_type)
         self._issuer = issuer
         self._audience = audience
 
@@ -82,38 +123,11 @@ class JWTCodec:
             "iat": int(issued_at.timestamp()),
             "exp": int((issued_at + ttl).timestamp()),
         }
-        key = self._key_ring.signing_key
-        headers = {"typ": self._token_type, "kid": key.kid}
-        return str(jws.sign(claims, key.prepared, headers=headers, algorithm=ALGORITHM))
+        return self._codec.sign(claims)
 
     def open(self, token: str, now: datetime) -> SignedClaims:
         """The claims of a valid token. Raises InvalidToken."""
-        if len(token) > MAX_TOKEN_BYTES:
-            refuse(RejectionReason.OVERSIZED)
-        segments = token.split(".")
-        if len(segments) != 3:
-            refuse(RejectionReason.MALFORMED)
-        header, *_ = [_strict_base64url(segment) for segment in segments]
-        key = self._key_for(_strict_object(header))
-        try:
-            payload = jws.verify(token, key.prepared, algorithms=[ALGORITHM])
-        except JOSEError:
-            refuse(RejectionReason.SIGNATURE)
-        return self._check(_strict_object(payload), now)
-
-    def _key_for(self, header: Mapping[str, Any]) -> VerificationKey:
-        """Decides on the header before any cryptography; a member we do not know is refused, `crit` too."""
-        if header.get("alg") != ALGORITHM:
-            refuse(RejectionReason.ALGORITHM)
-        if header.get("typ") != self._token_type:
-            refuse(RejectionReason.TYPE)
-        if set(header) != HEADER_MEMBERS:
-            refuse(RejectionReason.HEADER)
-        kid = header["kid"]
-        key = self._key_ring.verification_key(kid) if isinstance(kid, str) else None
-        if key is None:
-            refuse(RejectionReason.KEY)
-        return key
+        return self._check(self._codec.open(token), now)
 
     def _check(self, claims: Mapping[str, Any], now: datetime) -> SignedClaims:
         issued_at, expires_at = _moment(claims.get("iat")), _moment(claims.get("exp"))

@@ -5,7 +5,19 @@ from typing import NoReturn
 
 import typer
 
-from app.cli import citus, dev, doctor, isolation, keys, migrate, operators, serve, tenant_archives, tenants
+from app.cli import (
+    audit,
+    citus,
+    dev,
+    doctor,
+    isolation,
+    keys,
+    migrate,
+    operators,
+    serve,
+    tenant_archives,
+    tenants,
+)
 from app.cli.faults import MENDABLE, in_one_line
 
 cli = typer.Typer(
@@ -31,6 +43,7 @@ tenants.app.command("export")(tenant_archives.export)
 tenants.app.command("import")(tenant_archives.import_)
 tenants.app.command("move")(tenant_archives.move)
 cli.add_typer(keys.app, name="keys")
+cli.add_typer(audit.app, name="audit")
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""`operators`: the people who run the platform, and the proof that nobody rewrote their trail."""
+"""`operators`: the people who run the platform."""
 
 import asyncio
 import sys
@@ -10,12 +10,10 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.audit.service import Link
 from app.cli.connections import runtime_database
 from app.core.settings import load_settings
 from app.operators.models import Operator, OperatorState
 from app.operators.service import generate_password, list_operators, operator_accounts_from
-from app.operators.trail import verify_trail
 
 app = typer.Typer(help="The people who run the platform.", no_args_is_help=True)
 console = Console(stderr=True, highlight=False)
@@ -73,22 +71,6 @@ def list_all() -> None:
     Console().print(table)
 
 
-@app.command("verify-trail")
-def verify(
-    anchor: Annotated[
-        str | None,
-        typer.Option(
-            help="SEQUENCE:HASH as an earlier run printed it; finds a trail that was cut or remade."
-        ),
-    ] = None,
-) -> None:
-    """Check the hash chain of all actions of operators, and print its end to be noted elsewhere."""
-    noted = None if anchor is None else _parse_anchor(anchor)
-    link = asyncio.run(_on_platform(lambda session: verify_trail(session, anchor=noted)))
-    sys.stdout.write(f"{link.sequence}:{link.hash.hex()}\n")
-    console.print(f"{link.sequence} actions, unbroken.")
-
-
 def _read_password() -> str:
     """From a prompt, or from standard input when that is no terminal; never from an argument."""
     if sys.stdin.isatty():
@@ -100,17 +82,6 @@ def _hand_over(password: str, *, generated: bool) -> None:
     if generated:
         sys.stdout.write(password + "\n")
         console.print("This password is shown once; only its hash is kept.")
-
-
-def _parse_anchor(text: str) -> Link:
-    sequence, _, digest = text.partition(":")
-    try:
-        link = Link(int(sequence), bytes.fromhex(digest))
-    except ValueError:
-        raise typer.BadParameter("SEQUENCE:HASH, as this command prints it", param_hint="--anchor") from None
-    if link.sequence < 1 or len(link.hash) != 32:
-        raise typer.BadParameter("SEQUENCE:HASH, as this command prints it", param_hint="--anchor")
-    return link
 
 
 async def _on_platform(work: Callable[[AsyncSession], Awaitable[R]]) -> R:

@@ -10,7 +10,7 @@ import orjson
 from sqlalchemy import DateTime, MetaData, make_url
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.pool import NullPool
 
@@ -45,6 +45,7 @@ COLUMN_TYPES: dict[Any, Any] = {
 }
 IDLE_IN_TRANSACTION_TIMEOUT = "60s"
 _ON_COMMIT: Final = "on_commit"
+_RECORDED: Final = "recorded"
 # More pools than this are not kept without a connection: what an engine has compiled takes memory.
 MAX_DEDICATED_POOLS: Final = 256
 
@@ -248,6 +249,17 @@ def on_commit(session: AsyncSession, tell: Callable[[], Awaitable[None]]) -> Non
     It must not raise: what it would report was done.
     """
     session.info.setdefault(_ON_COMMIT, []).append(tell)
+
+
+def mark_recorded(executor: AsyncSession | AsyncConnection) -> None:
+    """Say that the transaction tells a trail what it changes, or changes nothing."""
+    if isinstance(executor, AsyncSession):  # A connection's `info` outlives the transaction.
+        executor.info[_RECORDED] = True
+
+
+def is_recorded(session: AsyncSession) -> bool:
+    """Whether somebody said so."""
+    return session.info.get(_RECORDED) is True
 
 
 def pooler_arguments(pooler: Pooler, session_settings: Mapping[str, str]) -> dict[str, Any]:

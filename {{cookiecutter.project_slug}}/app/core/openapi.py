@@ -77,6 +77,7 @@ TAGS: Final = [
     {"name": "auth", "description": "Log in and get tokens."},
     {"name": "resources", "description": "The sample tenant-owned resource."},
     {"name": "users", "description": "The people of the tenant."},
+    {"name": "audit", "description": "Who did what in the tenant."},
     {"name": "tenants", "description": "The tenants of the platform, for its operators."},
     {"name": "operators", "description": "The people who run the platform, and their trail."},
     {"name": "health", "description": "For load balancers and orchestrators."},

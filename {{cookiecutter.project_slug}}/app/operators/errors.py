@@ -1,6 +1,6 @@
 """What can go wrong with operators."""
 
-from app.core.errors import AppError, Conflict, NotFound, Unauthorized, Unprocessable
+from app.core.errors import Conflict, NotFound, Unauthorized, Unprocessable
 
 
 class InvalidOperatorCredentials(Unauthorized):
@@ -23,8 +23,3 @@ class OperatorNotFound(NotFound):
 class InvalidOperator(Unprocessable):
     slug = "invalid-operator"
     title = "The operator cannot be created from this"
-
-
-class BrokenTrail(AppError):
-    slug = "broken-trail"
-    title = "The trail of the operators was tampered with"

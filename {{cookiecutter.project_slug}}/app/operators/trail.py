@@ -9,10 +9,9 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.access.requirements import ACTION_RECORDED
-from app.audit.service import BrokenChain, Executor, Link, append, verify
+from app.audit.chain import Executor, Link, append
 from app.core.context import OperatorRef
 from app.core.pagination import CursorCodec, PageRequest
-from app.operators.errors import BrokenTrail
 from app.operators.models import OperatorAction
 
 
@@ -88,11 +87,3 @@ async def list_actions(
     page = rows[: request.limit]
     more = len(rows) > request.limit
     return page, cursors.encode_sequence(collection, page[-1].sequence) if more else None
-
-
-async def verify_trail(executor: Executor, *, anchor: Link | None = None) -> Link:
-    """The last link of the trail. Raises BrokenTrail where it was tampered with, or lacks the anchor."""
-    try:
-        return await verify(executor, OperatorAction, anchor=anchor)
-    except BrokenChain as error:
-        raise BrokenTrail(f"{error}.") from None

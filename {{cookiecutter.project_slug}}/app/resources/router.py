@@ -6,6 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Response
 
 from app.access import GuardedRoute, requires
+from app.audit.dependencies import CurrentTrail
 from app.core.dependencies import CurrentPrincipal, CurrentTenant, Cursors, TenantSession
 from app.core.entity_tags import ExpectedVersion, entity_tag
 from app.core.pagination import Page, PageRequest, page_request
@@ -19,9 +20,13 @@ router = APIRouter(prefix="/v1/resources", tags=["resources"], route_class=Guard
 @router.post("", status_code=201, summary="Create a resource")
 @requires("resources:create")
 async def create_resource(
-    session: TenantSession, principal: CurrentPrincipal, response: Response, body: ResourceCreate
+    session: TenantSession,
+    principal: CurrentPrincipal,
+    trail: CurrentTrail,
+    response: Response,
+    body: ResourceCreate,
 ) -> ResourceRead:
-    resource = await service.create_resource(session, principal, name=body.name, data=body.data)
+    resource = await service.create_resource(session, principal, trail, name=body.name, data=body.data)
     response.headers["Location"] = f"{router.prefix}/{resource.id}"
     return _read(response, resource)
 
@@ -48,7 +53,9 @@ async def read_resource(session: TenantSession, response: Response, resource_id:
 @router.patch("/{resource_id}", summary="Change a resource")
 @requires("resources:update")
 async def update_resource(
+    *,
     session: TenantSession,
+    trail: CurrentTrail,
     response: Response,
     resource_id: UUID,
     expected_version: ExpectedVersion,
@@ -56,17 +63,19 @@ async def update_resource(
 ) -> ResourceRead:
     """With `If-Match`, only if nobody changed it since: otherwise 412."""
     changes = body.model_dump(exclude_none=True)
-    resource = await service.update_resource(session, resource_id, changes, expected_version=expected_version)
+    resource = await service.update_resource(
+        session, trail, resource_id, changes, expected_version=expected_version
+    )
     return _read(response, resource)
 
 
 @router.delete("/{resource_id}", status_code=204, summary="Delete a resource")
 @requires("resources:delete")
 async def delete_resource(
-    session: TenantSession, resource_id: UUID, expected_version: ExpectedVersion
+    session: TenantSession, trail: CurrentTrail, resource_id: UUID, expected_version: ExpectedVersion
 ) -> None:
     """With `If-Match`, only if nobody changed it since: otherwise 412."""
-    await service.delete_resource(session, resource_id, expected_version=expected_version)
+    await service.delete_resource(session, trail, resource_id, expected_version=expected_version)
 
 
 def _read(response: Response, resource: Resource) -> ResourceRead:

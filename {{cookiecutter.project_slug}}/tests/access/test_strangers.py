@@ -30,8 +30,21 @@ async def user_session(tenant: TestTenant) -> str:
     return str(tenant.session_id)
 
 
+async def entry(tenant: TestTenant) -> str:
+    """One that the stranger's trail does not have: entries are numbered in each from 1."""
+    for _ in range(3):
+        await resource(tenant)
+    newest = (await tenant.client.get("/v1/audit")).json()["items"][0]
+    return str(newest["sequence"])
+
+
 # What a path may name, and how the tenant whose it is gets at one.
-IDS: dict[str, FindId] = {"resource_id": resource, "user_id": person, "session_id": user_session}
+IDS: dict[str, FindId] = {
+    "resource_id": resource,
+    "sequence": entry,
+    "session_id": user_session,
+    "user_id": person,
+}
 
 
 def bodies(app: FastAPI) -> dict[tuple[str, str], Any]:

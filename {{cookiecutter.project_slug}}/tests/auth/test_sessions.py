@@ -9,7 +9,7 @@ import pytest
 from fastapi import FastAPI
 from sqlalchemy import text
 
-from app.audit import service as audit
+from app.audit import chain
 from app.audit.models import AuditLog
 from app.auth import authenticator
 from app.core.database import Database
@@ -132,6 +132,28 @@ async def test_logging_out_everywhere_leaves_no_session_or_only_this_one(
     assert (await client.get(ME, headers=await log_in(client, tenant))).status_code == 200
 
 
+async def test_an_admin_sees_and_ends_the_sessions_of_a_person(
+    client: httpx.AsyncClient, tenant: TestTenant, database: Database
+) -> None:
+    path = f"/v1/users/{(await tenant.client.get(ME)).json()['id']}/sessions"
+    phone = await log_in(client, tenant)
+    key = {"X-API-Key": tenant.credentials.api_key}
+    shown = (await client.get(path, headers=key)).json()["items"]
+    assert [one["current"] for one in shown] == [False, False]
+    assert (await client.delete(path, headers=key)).status_code == 204
+    for headers in (phone, dict(tenant.client.headers)):
+        assert (await client.get(ME, headers=headers)).status_code == 401
+    nobody = f"/v1/users/{UUID_OF_NONE}/sessions"
+    for method in ("GET", "DELETE"):
+        answer = await client.request(method, nobody, headers=key)
+        assert (answer.status_code, answer.json()["type"]) == (404, "urn:problem-type:user-not-found")
+    async with database.tenant(tenant.schema) as session:
+        row = (
+            await session.execute(text("SELECT * FROM audit_logs WHERE action = 'auth.sessions_ended'"))
+        ).one()
+    assert (row.actor_kind, row.target_kind, row.details) == ("api_key", "user", {"sessions": 2})
+
+
 async def test_a_stranger_ends_nothing(tenant: TestTenant, stranger: TestTenant) -> None:
     (mine,) = await sessions_of(tenant.client)
     assert (await stranger.client.delete(f"{SESSIONS}/{mine['id']}")).status_code == 404
@@ -209,7 +231,7 @@ async def test_the_trail_tells_of_logins_and_their_ends(
     await tenant.client.delete(SESSIONS)
     async with database.tenant(tenant.schema) as session:
         rows = (await session.execute(text("SELECT * FROM audit_logs ORDER BY sequence"))).all()
-        await audit.verify(session, AuditLog)
+        await chain.verify(session, AuditLog)
     actions = ["auth.login", "auth.login", "auth.logout", "auth.sessions_ended"]
     assert [row.action for row in rows if row.actor_kind == "user"] == actions
     assert {row.correlation_id for row in rows if row.actor_kind == "user"} != {None}

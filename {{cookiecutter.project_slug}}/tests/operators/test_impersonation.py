@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from sqlalchemy import text
 from starlette.datastructures import Headers
 
-from app.audit import service as audit
+from app.audit import chain
 from app.audit.models import AuditLog
 from app.auth.tokens import Actor, InvalidToken, TokenCodec
 from app.auth.tokens import RejectionReason as Reason
@@ -54,7 +54,7 @@ async def trail_of(database: Database, tenant: TestTenant) -> list[Any]:
                 text("SELECT * FROM audit_logs WHERE actor_kind = 'operator' ORDER BY sequence")
             )
         ).all()
-        await audit.verify(session, AuditLog)
+        await chain.verify(session, AuditLog)
     return list(rows)
 
 

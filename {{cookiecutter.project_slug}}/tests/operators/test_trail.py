@@ -7,10 +7,10 @@ import httpx
 import pytest
 from sqlalchemy import text
 
+from app.audit.chain import BrokenChain, verify
 from app.core.database import Database, owner_engine
 from app.operators import record_action
-from app.operators.errors import BrokenTrail
-from app.operators.trail import verify_trail
+from app.operators.models import OperatorAction
 from tests.conftest import DatabaseURLs, TestOperator, TestTenant
 
 ACTIONS = "/v1/operators/actions"
@@ -31,7 +31,7 @@ async def test_concurrent_actions_of_both_logins_make_one_chain(database_urls: D
 
     await asyncio.gather(*(each() for each in [as_runtime, as_owner] * 10))
     async with database.platform() as session:
-        link = await verify_trail(session)
+        link = await verify(session, OperatorAction)
         query = text(
             "SELECT count(*), max(sequence) - min(sequence) FROM operator_actions WHERE target = :mark"
         )
@@ -49,7 +49,7 @@ async def test_an_action_that_is_rolled_back_leaves_no_row_and_no_gap(
         await record_action(connection, "things:do")
         await connection.rollback()
     async with database.platform() as session:
-        before = await verify_trail(session)
+        before = await verify(session, OperatorAction)
         assert (await record_action(session, "things:do")).sequence == before.sequence + 1
     await engine.dispose()
 
@@ -110,7 +110,7 @@ async def test_whoever_owns_the_database_cannot_rewrite_it_unseen(
     engine = owner_engine(database_urls.owner)
     async with engine.connect() as connection:
         await connection.execute(text(statement), {"at": at})
-        with pytest.raises(BrokenTrail, match=f"broken at {at}"):
-            await verify_trail(connection)
+        with pytest.raises(BrokenChain, match=f"broken at {at}"):
+            await verify(connection, OperatorAction)
         await connection.rollback()
     await engine.dispose()

@@ -21,6 +21,7 @@ from fastapi import FastAPI
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+from app.audit import chain
 from app.audit import service as audit
 from app.audit.models import AuditLog
 from app.core.citus import ClusterNotReady
@@ -236,7 +237,7 @@ async def test_writers_of_one_audit_trail_make_one_chain(service: FastAPI, settl
 
     await asyncio.gather(*(write(number) for number in range(12)))
     async with service.state.databases.tenant(await stored(service, settler)) as session:
-        assert (await audit.verify(session, AuditLog)).sequence == 12
+        assert (await chain.verify(session, AuditLog)).sequence == 12
     async with service.state.databases.tenant(await stored(service, settler)) as session:
         with pytest.raises(DBAPIError, match="permission denied"):
             await session.execute(text("UPDATE audit_logs SET action = 'x:y'"))
