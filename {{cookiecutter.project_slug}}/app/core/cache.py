@@ -18,6 +18,10 @@ class SingleFlightCache(Generic[K, V]):
         self._entries: TTLCache[K, V] = TTLCache(size, ttl_seconds)
         self._in_flight: dict[K, asyncio.Task[V]] = {}
 
+    def peek(self, key: K) -> V | None:
+        """The cached value, without loading one."""
+        return self._entries.get(key)
+
     async def get(self, key: K) -> V:
         """The cached or freshly loaded value. Raises whatever the load raised, to every waiter."""
         try:

@@ -60,6 +60,7 @@ PARAMETER_PROBLEMS: Final = {
 }
 TAGS: Final = [
     {"name": "auth", "description": "Log in and get tokens."},
+    {"name": "api-keys", "description": "Credentials for programs."},
     {"name": "resources", "description": "The sample tenant-owned resource."},
     {"name": "users", "description": "The people of the tenant."},
     {"name": "tenants", "description": "The tenants of the platform, for its operators."},
