@@ -220,6 +220,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     finally:
         await state.last_used.stop()
         await state.recorder.stop()
+        await state.epochs.close()
         await state.redis.aclose()
         await state.databases.close()
         await state.owners.close()

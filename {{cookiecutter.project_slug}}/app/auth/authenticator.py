@@ -115,16 +115,23 @@ class Authenticator:
         if not known:
             epoch = -int(time.monotonic() // OUTAGE_TTL_SECONDS)
         login_id = principal.login.id if principal.login else None
-        standing = await self._standings.get(
-            _Identity(tenant, principal.kind, principal.subject, login_id, epoch)
-        )
-        if standing is None or standing.has_expired():
-            raise InvalidAPIKey if principal.kind == "api_key" else _invalid("It was revoked; log in again.")
-        if (standing.role, standing.scopes) == (principal.role, principal.scopes):
+        identity = _Identity(tenant, principal.kind, principal.subject, login_id, epoch)
+        standing = await self._standings.get(identity)
+        if standing is not None and standing.has_expired():
+            standing = None
+        if standing is not None and (standing.role, standing.scopes) == (principal.role, principal.scopes):
             return principal
+        if principal.kind == "api_key":
+            # Redis may have forgotten the number by the next request, which then must not find the old copy.
+            self._keys.forget(principal)
+        if standing is None:
+            raise InvalidAPIKey if principal.kind == "api_key" else _invalid("It was revoked; log in again.")
         return replace(principal, role=standing.role, scopes=standing.scopes)
 
     async def _load_standing(self, identity: _Identity) -> Standing | None:
+        if identity.epoch is not None:
+            # Read under no number, and older.
+            self._standings.evict(identity._replace(epoch=None))
         async with self._databases.tenant(identity.tenant) as session:
             if identity.kind == "api_key":
                 return await find_key_standing(session, identity.subject)

@@ -98,6 +98,10 @@ class KeyVerifier:
             raise InvalidAPIKey
         return found.principal
 
+    def forget(self, principal: Principal) -> None:
+        """Read the key again on its next request."""
+        self._principals.evict_if(lambda verified: verified.principal == principal)
+
     async def _find(self, presented: _Presented) -> _Verified:
         try:
             parse(presented.text, self._prefix)

@@ -41,6 +41,13 @@ class SingleFlightCache(Generic[K, V]):
         self._entries.pop(key, None)
         self._in_flight.pop(key, None)
 
+    def evict_if(self, stale: Callable[[V], bool]) -> None:
+        """Forget the entries whose value is stale; looks at all of them."""
+        for key in list(self._entries):
+            value = self._entries.get(key)
+            if value is not None and stale(value):
+                self.evict(key)
+
     async def _fill(self, key: K) -> V:
         value = await self._load(key)
         if self._in_flight.get(key) is asyncio.current_task():

@@ -201,6 +201,41 @@ async def test_with_redis_away_a_revocation_acts_within_seconds(
         stop_valkey(tmp_path / "valkey")
 
 
+@pytest.mark.parametrize("used_meanwhile", [True, False])
+async def test_a_redis_that_comes_back_empty_brings_back_no_revoked_key(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, used_meanwhile: bool
+) -> None:
+    """Revoked while Redis was away, and used by another process meanwhile or not."""
+    monkeypatch.setattr(authenticator, "OUTAGE_TTL_SECONDS", 0.2)
+    valkey = start_valkey(tmp_path / "valkey", persistent=False)
+    try:
+        async with (
+            another_process(settings, redis_url=SecretStr(valkey.url())) as here,
+            another_process(settings, redis_url=SecretStr(valkey.url())) as there,
+            tenant_maker(here) as make,
+        ):
+            tenant = await make()
+            key = await make_key(tenant.client)
+            assert await status_of(there, key) == 200
+            stop_valkey(tmp_path / "valkey")
+            await tenant.client.delete(f"{KEYS}/{key['id']}")
+            if used_meanwhile:
+                assert await status_of(there, key) == 401
+                await here.state.epochs.close()
+            assert start_valkey(tmp_path / "valkey", persistent=False).url() == valkey.url()
+            if not used_meanwhile:
+                deadline = time.monotonic() + 5
+                while here.state.epochs._missed:
+                    assert time.monotonic() < deadline
+                    await asyncio.sleep(0.05)
+            there.state.limiter._retry_at = 0.0  # What a second does.
+            with counted_work() as work:
+                assert await status_of(there, key) == 401
+            assert "redis" in work.trips, "which answers again"
+    finally:
+        stop_valkey(tmp_path / "valkey")
+
+
 def wrong_keys(key: str, count: int) -> list[str]:
     return [another_secret(key) for _ in range(count)]
 
