@@ -6,17 +6,22 @@ from functools import partial
 
 import structlog
 from fastapi import Depends, FastAPI
+from starlette.datastructures import State
 
 from app import gateway
 from app.access import PolicyStore, declared_access, deny_unguarded
 from app.audit.router import router as audit_router
+from app.auth.api_key_router import router as api_keys_router
 from app.auth.authenticator import Authenticator
 from app.auth.key_ring import KeyRing
+from app.auth.key_verifier import KeyVerifier
+from app.auth.last_used import LastUsedRecorder, write_last_used
 from app.auth.passwords import PasswordHasher
 from app.auth.router import keys_router, people_router
 from app.auth.router import router as auth_router
 from app.auth.sessions import Sessions
 from app.auth.tokens import TokenCodec
+from app.auth.verified_secrets import VerifiedSecrets
 from app.core.context import DEFAULT_PLACEMENT, TenantRef
 from app.core.database import Database, TenantDatabases, UnknownPlacement
 from app.core.epochs import ChangeEpochs
@@ -54,6 +59,7 @@ ROUTERS = (
     auth_router,
     keys_router,
     people_router,
+    api_keys_router,
     resources_router,
     users_router,
     audit_router,
@@ -152,14 +158,14 @@ def _compose(app: FastAPI, settings: Settings) -> None:
     state.impersonations = Impersonations(
         platform=state.database, databases=state.databases, registry=state.registry, codec=state.codec
     )
+    state.last_used = LastUsedRecorder(partial(write_last_used, state.databases, state.registry))
     state.authenticator = Authenticator(
         codec=state.codec,
         databases=state.databases,
-        registry=state.registry,
-        key_hasher=state.key_hasher,
         operators=state.operator_sessions,
+        keys=_key_verifier(state, secret_key),
+        last_used=state.last_used,
         secret_key=secret_key,
-        api_key_prefix=settings.api_key_prefix,
     )
     state.limiter = RateLimiter(
         state.redis, source=DatabaseLimits(state.database), outage_mode=settings.rate_limit_outage_mode
@@ -169,6 +175,17 @@ def _compose(app: FastAPI, settings: Settings) -> None:
     state.onboarding = Onboarding(tools)
     state.lifecycle = make_lifecycle(settings, state.owners, state.redis)
     state.recorder = UsageRecorder(partial(write_events, state.database))
+
+
+def _key_verifier(state: State, secret_key: str) -> KeyVerifier:
+    return KeyVerifier(
+        databases=state.databases,
+        registry=state.registry,
+        hasher=state.key_hasher,
+        verified=VerifiedSecrets(state.redis, secret_key),
+        secret_key=secret_key,
+        prefix=state.settings.api_key_prefix,
+    )
 
 
 def _database(
@@ -202,11 +219,14 @@ def _dedicated_database(settings: Settings, budget: ConnectionBudget, tenant: Te
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     state = app.state
     state.recorder.start()
+    state.last_used.start()
     log.info("started", environment=state.settings.environment, version=state.settings.version)
     try:
         yield
     finally:
+        await state.last_used.stop()
         await state.recorder.stop()
+        await state.epochs.close()
         await state.redis.aclose()
         await state.databases.close()
         await state.owners.close()

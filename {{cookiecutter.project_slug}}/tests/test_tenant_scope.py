@@ -84,6 +84,8 @@ ALLOWED: dict[Check, dict[str, str]] = {
     tenant_sessions: {
         "access/service.py": "compiles the policies of the tenant it is asked for",
         "auth/authenticator.py": "looks a credential up in the tenant that it names",
+        "auth/key_verifier.py": "looks an API key up in the tenant that it names",
+        "auth/last_used.py": "writes what requests of each tenant noted",
         "auth/sessions.py": "logs in to the tenant that the login names",
         "cli/audit.py": "verifies the trails of the tenants that it is told",
         "cli/connections.py": "opens them for a command",

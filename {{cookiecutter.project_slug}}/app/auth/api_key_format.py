@@ -16,6 +16,7 @@ ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxy
 ID_LENGTH: Final = 43  # 62^43 > 2^256
 SECRET_LENGTH: Final = 32
 CHECKSUM_LENGTH: Final = 6  # 62^6 > 2^32
+MAX_LENGTH: Final = 12 + 1 + 4 + 1 + ID_LENGTH + 1 + SECRET_LENGTH + CHECKSUM_LENGTH
 KEY_PATTERN: Final = re.compile(
     rf"(?P<brand>[a-z][a-z0-9]{{1,11}})_(?P<mode>live|test)_(?P<ids>[0-9A-Za-z]{{{ID_LENGTH}}})"
     rf"_(?P<secret>[0-9A-Za-z]{{{SECRET_LENGTH}}})(?P<checksum>[0-9A-Za-z]{{{CHECKSUM_LENGTH}}})"

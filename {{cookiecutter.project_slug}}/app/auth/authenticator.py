@@ -4,34 +4,27 @@ import hmac
 import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 from uuid import UUID
 
 from cachetools import TTLCache
-from sqlalchemy import Select, select
-from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.datastructures import Headers
 
-from app.auth.api_key_format import MalformedKey, ParsedKey, parse
 from app.auth.errors import AmbiguousCredentials, InvalidAccessToken, InvalidAPIKey
-from app.auth.models import APIKey
-from app.auth.passwords import PasswordHasher
+from app.auth.key_verifier import KeyVerifier, Standing, find_key_standing
+from app.auth.last_used import LastUsedRecorder
 from app.auth.service import session_stands
 from app.auth.tokens import Actor, InvalidToken, RejectionReason, TokenCodec
 from app.core.cache import SingleFlightCache
 from app.core.context import OperatorRef, Principal, PrincipalKind, TenantRef
 from app.core.database import TenantDatabases
-from app.tenants import TenantRegistry
 from app.users import service as users
 
-KEY_TTL_SECONDS: Final = 30.0
 TOKEN_TTL_SECONDS: Final = 30.0
 STANDING_TTL_SECONDS: Final = 30.0
 OUTAGE_TTL_SECONDS: Final = 5.0
 MAX_ENTRIES: Final = 10_000
 API_KEY_HEADER: Final = "x-api-key"
-# A suspended tenant's key is verified too: who holds it may know why it does not work.
-STATES_WITH_KEYS: Final = frozenset({"active", "suspended"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,18 +44,6 @@ class _Identity(NamedTuple):
     epoch: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Standing:
-    """The rights of a principal as the database has them."""
-
-    role: str
-    scopes: tuple[str, ...] | None = None
-    expires_at: datetime | None = None
-
-    def has_expired(self) -> bool:
-        return self.expires_at is not None and self.expires_at <= datetime.now(UTC)
-
-
 class KnowsOperators(Protocol):
     """Asks the database each time: operators are few, and one who was disabled must be out at once."""
 
@@ -74,37 +55,31 @@ class KnowsOperators(Protocol):
 
 
 class Authenticator:
-    """Verifies credentials; verified ones are remembered by digest for at most 30 seconds.
-
-    A key with a bad checksum costs no I/O, and one whose id is unknown never reaches bcrypt.
-    """
+    """Verifies credentials; verified ones are remembered by digest for at most 30 seconds."""
 
     def __init__(
         self,
         *,
         codec: TokenCodec,
         databases: TenantDatabases,
-        registry: TenantRegistry,
-        key_hasher: PasswordHasher,
         operators: KnowsOperators,
+        keys: KeyVerifier,
+        last_used: LastUsedRecorder,
         secret_key: str,
-        api_key_prefix: str,
     ) -> None:
         self._codec = codec
         self._databases = databases
-        self._registry = registry
-        self._key_hasher = key_hasher
         self._operators = operators
+        self._keys = keys
+        self._last_used = last_used
         self._digest_key = hmac.digest(secret_key.encode(), b"credential cache", "sha256")
-        self._brand = api_key_prefix
         self._tokens: TTLCache[bytes, VerifiedToken] = TTLCache(MAX_ENTRIES, TOKEN_TTL_SECONDS)
-        self._keys = SingleFlightCache(self._verify_key, ttl_seconds=KEY_TTL_SECONDS, size=MAX_ENTRIES)
         self._standings = SingleFlightCache(
             self._load_standing, ttl_seconds=STANDING_TTL_SECONDS, size=MAX_ENTRIES
         )
 
-    async def authenticate(self, headers: Headers) -> Principal | OperatorRef | None:
-        """The caller, or None when no credential was sent.
+    async def authenticate(self, headers: Headers, address: str) -> Principal | OperatorRef | None:
+        """The caller, or None when no credential was sent. `address` is where the request comes from.
 
         Raises AmbiguousCredentials, InvalidAccessToken or InvalidAPIKey.
         """
@@ -113,7 +88,7 @@ class Authenticator:
         if len(authorizations) + len(api_keys) > 1:
             raise AmbiguousCredentials
         if api_keys:
-            return await self._from_api_key(api_keys[0])
+            return await self._keys.verify(api_keys[0], address)
         if authorizations:
             return await self._from_bearer(authorizations[0])
         return None
@@ -127,30 +102,44 @@ class Authenticator:
         the database is asked. It is asked every 30 s besides, in case that Redis forgot the number, and
         every 5 s while Redis does not answer (`known` is false).
         """
-        if principal.kind == "api_key" and known and epoch is None:
-            # The key itself was read within the last 30 s.
-            return principal
+        # A key itself was read within the last 30 s.
+        if principal.kind != "api_key" or epoch is not None or not known:
+            principal = await self._with_standing(principal, tenant, epoch, known=known)
+        if principal.kind == "api_key":
+            self._last_used.record(principal.tenant_id, principal.subject)
+        return principal
+
+    async def _with_standing(
+        self, principal: Principal, tenant: TenantRef, epoch: int | None, *, known: bool
+    ) -> Principal:
         if not known:
             epoch = -int(time.monotonic() // OUTAGE_TTL_SECONDS)
-        standing = await self._standings.get(
-            _Identity(tenant, principal.kind, principal.subject, principal.session_id, epoch)
-        )
-        if standing is None or standing.has_expired():
-            raise InvalidAPIKey if principal.kind == "api_key" else _invalid("It was revoked; log in again.")
-        if (standing.role, standing.scopes) == (principal.role, principal.scopes):
+        identity = _Identity(tenant, principal.kind, principal.subject, principal.session_id, epoch)
+        standing = await self._standings.get(identity)
+        if standing is not None and standing.has_expired():
+            standing = None
+        if standing is not None and (standing.role, standing.scopes) == (principal.role, principal.scopes):
             return principal
+        if principal.kind == "api_key":
+            # Redis may have forgotten the number by the next request, which then must not find the old copy.
+            self._keys.forget(principal)
+        if standing is None:
+            raise InvalidAPIKey if principal.kind == "api_key" else _invalid("It was revoked; log in again.")
         return replace(principal, role=standing.role, scopes=standing.scopes)
 
-    async def _load_standing(self, identity: "_Identity") -> "_Standing | None":
+    async def _load_standing(self, identity: _Identity) -> Standing | None:
+        if identity.epoch is not None:
+            # Read under no number, and older.
+            self._standings.evict(identity._replace(epoch=None))
         async with self._databases.tenant(identity.tenant) as session:
             if identity.kind == "api_key":
-                return await _key_standing(session, identity.subject)
+                return await find_key_standing(session, identity.subject)
             if identity.session_id is not None and not await session_stands(
                 session, identity.session_id, user_id=identity.subject
             ):
                 return None
             user = await users.find_active(session, identity.subject)
-        return None if user is None else _Standing(user.role)
+        return None if user is None else Standing(user.role)
 
     async def _from_bearer(self, authorization: str) -> Principal | OperatorRef:
         scheme, _, token = authorization.partition(" ")
@@ -188,56 +177,8 @@ class Authenticator:
         self._tokens[digest] = verified
         return verified
 
-    async def _from_api_key(self, text: str) -> Principal:
-        try:
-            parsed = parse(text, self._brand)
-        except MalformedKey:
-            raise InvalidAPIKey from None
-        digest = self._digest(text)
-        principal, expires_at = await self._keys.get((digest, parsed))
-        if expires_at is not None and expires_at <= datetime.now(UTC):
-            raise InvalidAPIKey
-        return principal
-
-    async def _verify_key(self, request: tuple[bytes, ParsedKey]) -> tuple[Principal, datetime | None]:
-        """Raises InvalidAPIKey, which is not remembered: a key may become valid at any moment."""
-        _, parsed = request
-        tenant = await self._registry.get(parsed.tenant_id)
-        if tenant is None or tenant.state not in STATES_WITH_KEYS:
-            raise InvalidAPIKey
-        async with self._databases.tenant(tenant) as session:
-            query = _valid_key(parsed.key_id).add_columns(APIKey.secret_hash)
-            row = (await session.execute(query)).one_or_none()
-        # The connection is back in the pool before bcrypt takes its time.
-        if row is None or not (await self._key_hasher.verify(parsed.secret, row.secret_hash)).valid:
-            raise InvalidAPIKey
-        principal = Principal(
-            tenant_id=tenant.id,
-            subject=parsed.key_id,
-            kind="api_key",
-            role=row.role,
-            key_id=parsed.key_id,
-            scopes=_scopes(row.scopes),
-        )
-        return principal, row.expires_at
-
     def _digest(self, credential: str) -> bytes:
         return hmac.digest(self._digest_key, credential.encode("utf-8", "surrogateescape"), "sha256")
-
-
-def _valid_key(key_id: UUID) -> Select[tuple[str, list[Any] | None, datetime | None]]:
-    return select(APIKey.role, APIKey.scopes, APIKey.expires_at).where(
-        APIKey.id == key_id, APIKey.revoked_at.is_(None)
-    )
-
-
-async def _key_standing(session: AsyncSession, key_id: UUID) -> _Standing | None:
-    row = (await session.execute(_valid_key(key_id))).one_or_none()
-    return None if row is None else _Standing(row.role, _scopes(row.scopes), row.expires_at)
-
-
-def _scopes(stored: list[Any] | None) -> tuple[str, ...] | None:
-    return None if stored is None else tuple(stored)
 
 
 def _invalid(detail: str | None) -> InvalidAccessToken:

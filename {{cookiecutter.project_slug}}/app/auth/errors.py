@@ -1,6 +1,6 @@
 """What a client hears when it cannot be authenticated: enough to act on, nothing to learn from."""
 
-from app.core.errors import NotFound, Unauthorized
+from app.core.errors import Conflict, Forbidden, NotFound, Unauthorized, Unprocessable
 
 
 class InvalidCredentials(Unauthorized):
@@ -33,3 +33,38 @@ class AmbiguousCredentials(Unauthorized):
 class SessionNotFound(NotFound):
     slug = "session-not-found"
     title = "There is no such session"
+
+
+class APIKeyNotFound(NotFound):
+    slug = "api-key-not-found"
+    title = "There is no such API key"
+
+
+class APIKeyNotRotatable(Conflict):
+    slug = "api-key-not-rotatable"
+    title = "Only a key that works, and has no successor, can be rotated"
+
+
+class TooManyAPIKeys(Conflict):
+    slug = "too-many-api-keys"
+    title = "The tenant has as many API keys as it may have"
+
+
+class ExpiryInThePast(Unprocessable):
+    slug = "expiry-in-the-past"
+    title = "An API key must expire in the future"
+
+
+class APIKeyOutlivesMaker(Forbidden):
+    slug = "api-key-outlives-maker"
+    title = "An API key may make none that expires later than itself"
+
+
+class UnknownRole(Unprocessable):
+    slug = "unknown-role"
+    title = "There is no role of this name"
+
+
+class PrivilegeEscalation(Forbidden):
+    slug = "privilege-escalation"
+    title = "Nobody may give rights that they do not have themselves"

@@ -18,6 +18,10 @@ class SingleFlightCache(Generic[K, V]):
         self._entries: TTLCache[K, V] = TTLCache(size, ttl_seconds)
         self._in_flight: dict[K, asyncio.Task[V]] = {}
 
+    def peek(self, key: K) -> V | None:
+        """The cached value, without loading one."""
+        return self._entries.get(key)
+
     async def get(self, key: K) -> V:
         """The cached or freshly loaded value. Raises whatever the load raised, to every waiter."""
         try:
@@ -36,6 +40,13 @@ class SingleFlightCache(Generic[K, V]):
         """Forget a key; a load already in flight for it will not be kept."""
         self._entries.pop(key, None)
         self._in_flight.pop(key, None)
+
+    def evict_if(self, stale: Callable[[V], bool]) -> None:
+        """Forget the entries whose value is stale; looks at all of them."""
+        for key in list(self._entries):
+            value = self._entries.get(key)
+            if value is not None and stale(value):
+                self.evict(key)
 
     async def _fill(self, key: K) -> V:
         value = await self._load(key)

@@ -8,6 +8,9 @@ is remembered under another number is read again. They are raised after the comm
 than anything is remembered. The gateway reads all three with the charge of the request (app/limits).
 """
 
+import asyncio
+import time
+from contextlib import suppress
 from typing import Final, NamedTuple
 from uuid import UUID
 
@@ -23,6 +26,9 @@ return 1
 """
 # Longer than the longest access token, and than anything that is remembered of an API key.
 CHANGE_TTL_SECONDS: Final = 2 * 3600
+# Copies are read again after 30 s (app/auth/authenticator.py), whatever Redis knows.
+RETRY_FOR_SECONDS: Final = 60.0
+RETRY_SECONDS: Final = 0.5
 # By the clock of Redis, and always another number, also after the key was lost.
 _CHANGE: Final = """
 local time = redis.call('TIME')
@@ -72,11 +78,15 @@ def epoch_keys(tenant_id: UUID, subject: UUID) -> tuple[str, str, str]:
 class ChangeEpochs:
     """Raises the epochs of principals and roles, after the transaction that changed them was committed.
 
-    Where Redis does not answer, what other processes remember runs out within seconds.
+    While Redis does not answer, what other processes remember runs out within seconds; when it answers again
+    it is told what it missed, for as long as anything may be remembered from before.
     """
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
+        # When each was told last, in monotonic seconds.
+        self._missed: dict[str, float] = {}
+        self._retrying: asyncio.Task[None] | None = None
 
     async def principal_changed(self, tenant_id: UUID, *subjects: UUID) -> None:
         """Rights, sessions or the state of people or API keys changed: the next request of each knows."""
@@ -87,8 +97,34 @@ class ChangeEpochs:
         """A role's rules changed, or a role came or went."""
         await self._change(roles_epoch_key(tenant_id))
 
+    async def close(self) -> None:
+        """Stop telling Redis what it missed."""
+        if self._retrying is not None:
+            self._retrying.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._retrying
+
     async def _change(self, key: str) -> None:
         try:
-            await self._redis.eval(_CHANGE, 1, key, str(CHANGE_TTL_SECONDS))
+            await self._publish(key)
         except (RedisError, OSError) as error:
             log.warning("epoch_not_published", error=type(error).__name__)
+            self._missed[key] = time.monotonic()
+            if self._retrying is None or self._retrying.done():
+                self._retrying = asyncio.create_task(self._retry(), name="missed-epochs")
+
+    async def _retry(self) -> None:
+        while self._missed:
+            await asyncio.sleep(RETRY_SECONDS)
+            oldest = time.monotonic() - RETRY_FOR_SECONDS
+            for key, since in list(self._missed.items()):
+                try:
+                    if since >= oldest:
+                        await self._publish(key)
+                except (RedisError, OSError):
+                    break
+                if self._missed[key] == since:
+                    del self._missed[key]
+
+    async def _publish(self, key: str) -> None:
+        await self._redis.eval(_CHANGE, 1, key, str(CHANGE_TTL_SECONDS))

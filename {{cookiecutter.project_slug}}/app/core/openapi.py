@@ -75,6 +75,7 @@ PARAMETER_PROBLEMS: Final = {
 }
 TAGS: Final = [
     {"name": "auth", "description": "Log in and get tokens."},
+    {"name": "api-keys", "description": "Credentials for programs."},
     {"name": "resources", "description": "The sample tenant-owned resource."},
     {"name": "users", "description": "The people of the tenant."},
     {"name": "audit", "description": "Who did what in the tenant."},

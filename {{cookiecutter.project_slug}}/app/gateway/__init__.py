@@ -30,14 +30,9 @@ def install(
     """Wrap an application in the gateway."""
     arguments: dict[type, dict[str, object]] = {
         RequestLog: {},
-        Authenticate: {"authenticator": authenticator},
+        Authenticate: {"authenticator": authenticator, "trusted_proxies": settings.trusted_proxy_count},
         TenantContext: {"registry": registry},
-        RateLimit: {
-            "limiter": limiter,
-            "authenticator": authenticator,
-            "registry": registry,
-            "trusted_proxies": settings.trusted_proxy_count,
-        },
+        RateLimit: {"limiter": limiter, "authenticator": authenticator, "registry": registry},
         Meter: {"recorder": recorder},
         BodyLimit: {"max_bytes": settings.max_body_bytes},
     }

@@ -2,9 +2,8 @@
 
 import math
 from collections.abc import Mapping
-from typing import Final
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.core.context import Principal, TenantRef
@@ -15,14 +14,9 @@ from app.limits.gcra import BucketState, Verdict
 from app.limits.plans import RouteClass, is_exempt, route_class
 from app.limits.service import Decision, RateLimiter
 
-UNKNOWN_ADDRESS: Final = "unknown"
-
 
 class RateLimit:
-    """Answers 429 itself, and lets no request act on an old copy of its tenant or with rights that are gone.
-
-    `trusted_proxies` says how many hops of X-Forwarded-For are ours.
-    """
+    """Answers 429 itself, and lets no request act on an old copy of its tenant or with rights it has lost."""
 
     def __init__(
         self,
@@ -31,13 +25,11 @@ class RateLimit:
         limiter: RateLimiter,
         authenticator: Authenticates,
         registry: FindsTenants,
-        trusted_proxies: int,
     ) -> None:
         self._app = app
         self._limiter = limiter
         self._authenticator = authenticator
         self._registry = registry
-        self._trusted_proxies = trusted_proxies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         state = scope["state"]
@@ -46,7 +38,6 @@ class RateLimit:
                 admit(scope, state["tenant"])
             await self._app(scope, receive, send)
             return
-        state["client_address"] = client_address(scope, self._trusted_proxies)
         tenant, charged_class = state["tenant"], route_class(scope["method"], scope["path"])
         try:
             decision = await self._limiter.check(
@@ -133,21 +124,6 @@ def limit_headers(verdict: Verdict) -> Mapping[str, str]:
         "X-RateLimit-Remaining": str(tightest.remaining),
         "X-RateLimit-Reset": str(_seconds(tightest)),
     }
-
-
-def client_address(scope: Scope, trusted_proxies: int) -> str:
-    """The address that the outermost trusted proxy saw; entries left of it are the client's own claim."""
-    if trusted_proxies:
-        forwarded = [
-            part.strip()
-            for value in Headers(scope=scope).getlist("x-forwarded-for")
-            for part in value.split(",")
-            if part.strip()
-        ]
-        if len(forwarded) >= trusted_proxies:
-            return forwarded[-trusted_proxies]
-    client = scope.get("client")
-    return client[0] if client else UNKNOWN_ADDRESS
 
 
 def _seconds(state: BucketState) -> int:

@@ -38,8 +38,14 @@ async def entry(tenant: TestTenant) -> str:
     return str(newest["sequence"])
 
 
+async def api_key(tenant: TestTenant) -> str:
+    answer = await tenant.client.post("/v1/api-keys", json={"name": "mine", "role": "read_only"})
+    return str(answer.json()["id"])
+
+
 # What a path may name, and how the tenant whose it is gets at one.
 IDS: dict[str, FindId] = {
+    "key_id": api_key,
     "resource_id": resource,
     "sequence": entry,
     "session_id": user_session,

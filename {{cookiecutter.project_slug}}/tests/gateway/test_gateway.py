@@ -21,8 +21,9 @@ from app.core.database import Database
 from app.core.logging import REDACTED, redact
 from app.gateway.authenticate import Authenticate
 from app.gateway.body_limit import BodyLimit
+from app.gateway.client_address import client_address
 from app.gateway.meter import Meter
-from app.gateway.rate_limit import RateLimit, client_address
+from app.gateway.rate_limit import RateLimit
 from app.gateway.request_log import RequestLog
 from app.gateway.tenant_context import TenantContext
 from app.tenants.models import Plan
