@@ -94,6 +94,10 @@ def test_openapi_names_the_problems_that_are_answered(app: FastAPI) -> None:
     assert problems("get", one) == {"401", "403", "404", "422", "429"}
     assert problems("patch", one) == {"400", "401", "403", "404", "412", "413", "422", "429"}
     assert problems("delete", one) == {"400", "401", "403", "404", "412", "422", "429"}
+    assert problems("post", "/v1/api-keys") == {"400", "401", "403", "409", "413", "422", "429"}
+    rotate = problems("post", "/v1/api-keys/{key_id}/rotate")
+    assert rotate == {"400", "401", "403", "404", "409", "413", "422", "429"}
+    assert problems("delete", "/v1/api-keys/{key_id}") == {"401", "403", "404", "422", "429"}
     assert problems("get", "/health/live") == problems("get", "/.well-known/jwks.json") == set()
     assert problems("get", "/health/ready") == {"503"}
     login = paths["/v1/auth/login"]["post"]["responses"]["401"]
@@ -104,6 +108,10 @@ def test_openapi_names_the_problems_that_are_answered(app: FastAPI) -> None:
 def test_every_request_body_has_an_example(app: FastAPI) -> None:
     schemas = app.openapi()["components"]["schemas"]
     for name in (
+        "APIKeyCreate",
+        "APIKeyRotate",
+        "APIKeyRead",
+        "APIKeyCreated",
         "LoginRequest",
         "ResourceCreate",
         "ResourceUpdate",

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*(ROOT / "docs").glob("*.md"), ROOT / "README.md"])
 NOTE = "Type commands in the project's folder, after `make init`"
 # Up to a comment, a pipe, the end of what is quoted, or what is left out.
-COMMAND = re.compile(r"(\S*python) -m ([a-z.]+)((?: [^`#|\n…]*)?)")
+COMMAND = re.compile(r"(\S*python) -m ([a-z_.]+)((?: [^`#|\n…]*)?)")
 COMMANDS = typer.main.get_command(cli)
 
 
