@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from sqlalchemy import text
 from starlette.datastructures import Headers
 
-from app.audit import service as audit
+from app.audit import chain as audit
 from app.audit.models import AuditLog
 from app.auth.tokens import Actor, InvalidToken, TokenCodec
 from app.auth.tokens import RejectionReason as Reason
