@@ -19,7 +19,6 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     FromClause,
-    Integer,
     LargeBinary,
     String,
     Table,
@@ -29,9 +28,7 @@ from sqlalchemy import (
     literal,
     select,
     true,
-    values,
 )
-from sqlalchemy import column as bare_column
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.sql.dml import ReturningInsert
@@ -43,8 +40,9 @@ from app.core.validation import MAX_JSON_INTEGER, MIN_JSON_INTEGER, storable_tex
 # What the database or the chain itself says of a row; all else are its facts.
 LINK_COLUMNS: Final = frozenset({"sequence", "previous_hash", "hash"})
 ROWS_AT_A_TIME: Final = 1_000
-# Behind the lock only a writer who comes this very moment can be faster, so two are rarely needed.
-ATTEMPTS: Final = 50
+# Two, where the lock makes writers take turns. Where it does not, since each node of a cluster has locks of
+# its own, the primary key still lets one through at a time.
+ATTEMPTS: Final = 20
 _DIGEST: Final = "facts_digest"
 
 Executor = AsyncSession | AsyncConnection
@@ -117,9 +115,9 @@ def follow(previous: Link, row: Mapping[str, Any]) -> Link:
 async def append(executor: Executor, model: Trail, facts: Mapping[str, Any]) -> Link:
     """Add a row inside the caller's transaction, which must be READ COMMITTED; in one statement, mostly.
 
-    Writers of one trail take turns until they commit, so append as the last thing of a transaction. The
-    primary key decides who is next: who comes too late adds nothing, queues for a lock and tries again on
-    what was committed meanwhile. Raises TrailBusy.
+    Writers of one trail take turns until they commit, so append as the last thing of a transaction. Who had
+    to wait saw the trail as it was before the wait: the primary key refuses what follows an older row, so the
+    statement adds nothing, and is sent again, now with the turn. Raises TrailBusy.
     """
     table = model.__table__
     row = {**facts, "occurred_at": utc_now()}
@@ -127,9 +125,7 @@ async def append(executor: Executor, model: Trail, facts: Mapping[str, Any]) -> 
     parameters = {_parameter(name): row.get(name) for name in _fact_names(table)}
     parameters[_DIGEST] = facts_digest(row)
     statement = _append_statement(table)
-    for attempt in range(ATTEMPTS):
-        if attempt == 1:
-            await executor.execute(select(func.pg_advisory_xact_lock(_lock_key(table))))
+    for _ in range(ATTEMPTS):
         added = await executor.execute(statement, parameters)
         link = added.one_or_none()
         if link is not None:
@@ -175,11 +171,11 @@ def _hold_to(noted: list[tuple[int, bytes]], link: Link) -> None:
 
 @cache
 def _append_statement(table: FromClause) -> ReturningInsert[tuple[int, bytes]]:
-    """Insert what follows the last row that this statement sees, or nothing when somebody was faster."""
+    """Take the turn, then insert what follows the last row in sight, or nothing when there is a later one."""
     assert isinstance(table, Table)  # noqa: S101  # every model has one
     last = select(table.c.sequence, table.c.hash).order_by(table.c.sequence.desc()).limit(1).subquery("last")
     # One row, so that there is something to follow in an empty trail too.
-    start = values(bare_column("here", Integer), name="start").data([(0,)])
+    turn = select(func.pg_advisory_xact_lock(_lock_key(table)).label("taken")).subquery("turn")
     sequence = func.coalesce(last.c.sequence, literal(GENESIS.sequence, BigInteger)) + 1
     previous = func.coalesce(last.c.hash, literal(GENESIS.hash, LargeBinary))
     content = previous.op("||")(func.int8send(sequence)).op("||")(bindparam(_DIGEST, type_=LargeBinary))
@@ -189,7 +185,7 @@ def _append_statement(table: FromClause) -> ReturningInsert[tuple[int, bytes]]:
         previous,
         func.sha256(content),
         *(bindparam(_parameter(name), type_=table.c[name].type) for name in names),
-    ).select_from(start.join(last, true(), isouter=True))
+    ).select_from(turn.join(last, true(), isouter=True))
     return (
         insert(table)
         .from_select(["sequence", "previous_hash", "hash", *names], row)

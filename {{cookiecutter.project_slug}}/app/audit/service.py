@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,6 +21,7 @@ from app.core.pagination import CursorCodec, PageRequest
 
 ActorKind = Literal["user", "api_key", "operator", "system"]
 
+ACTION_PATTERN: Final = re.compile(r"[a-z][a-z_]*\.[a-z][a-z_]*")
 # A longer value is kept as its digest, so that no request makes a row of any size.
 MAX_VALUE_BYTES: Final = 4_096
 
@@ -81,8 +83,11 @@ class AuditTrail:
         """Append in the transaction that makes the change, as its last statement.
 
         `action` is spelled `resources.update`. `before` and `after` are `snapshot`s; what is equal in both
-        is left out. Nothing given here may be a secret, a hash of one, or a token.
+        is left out. Nothing given here may be a secret, a hash of one, or a token. Raises ValueError for an
+        action of another form, which no filter would find.
         """
+        if not ACTION_PATTERN.fullmatch(action):
+            raise ValueError(f"not an action: {action!r}")
         told = dict(details or {})
         if self.acting_as is not None:
             told["acting_as"] = str(self.acting_as)

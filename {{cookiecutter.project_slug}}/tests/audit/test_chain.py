@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.audit import service as audit
-from app.audit.chain import GENESIS, BrokenChain, Link, facts_digest, follow, next_link, verify
+from app.audit.chain import GENESIS, BrokenChain, Link, TrailBusy, facts_digest, follow, next_link, verify
 from app.audit.models import AuditLog
 from app.core.database import Database, owner_engine
 from tests.conftest import DatabaseURLs, TestTenant
@@ -213,10 +213,11 @@ async def test_a_row_is_added_in_one_statement(database: Database, tenant: TestT
 
 
 async def test_many_writers_at_once_make_one_chain_per_tenant(
-    database_urls: DatabaseURLs, tenant: TestTenant, stranger: TestTenant
+    database_urls: DatabaseURLs, tenant: TestTenant, stranger: TestTenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Some add two rows, some give up after theirs, and none is turned away."""
-    database = Database(database_urls.runtime, pool_size=16)
+    """Some add two rows, some give up after theirs, and none needs a third attempt."""
+    monkeypatch.setattr("app.audit.chain.ATTEMPTS", 2)
+    database = Database(database_urls.runtime, pool_size=16, pool_timeout_seconds=60)
     before = {owner.id: await verified(database, owner) for owner in (tenant, stranger)}
 
     async def write(owner: TestTenant, n: int) -> None:
@@ -228,11 +229,20 @@ async def test_many_writers_at_once_make_one_chain_per_tenant(
             if n % 5 == 0:
                 await session.rollback()
 
-    await asyncio.gather(*(write(owner, n) for n in range(120) for owner in (tenant, stranger)))
-    kept = sum((2 if n % 3 == 0 else 1) for n in range(120) if n % 5)
+    await asyncio.gather(*(write(owner, n) for n in range(60) for owner in (tenant, stranger)))
+    kept = sum((2 if n % 3 == 0 else 1) for n in range(60) if n % 5)
     for owner in (tenant, stranger):
         assert (await verified(database, owner)).sequence == before[owner.id].sequence + kept
     await database.close()
+
+
+async def test_writers_queue_for_a_lock_and_not_for_a_row(database: Database, tenant: TestTenant) -> None:
+    """So that they are served in order, and two attempts are enough."""
+    async with database.tenant(tenant.schema) as session:
+        held = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()")
+        assert await session.scalar(held) == 0
+        await record_in(session)
+        assert await session.scalar(held) == 1
 
 
 async def test_who_comes_too_late_follows_what_was_committed_meanwhile(
@@ -247,6 +257,22 @@ async def test_who_comes_too_late_follows_what_was_committed_meanwhile(
     sequences = sorted(link.sequence for link in await asyncio.gather(*late))
     assert sequences == [first.sequence + n for n in (1, 2, 3)]
     assert (await verified(database, tenant)).sequence == sequences[-1]
+    await database.close()
+
+
+async def test_who_is_too_late_again_and_again_is_told_to_come_back(
+    database_urls: DatabaseURLs, tenant: TestTenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.audit.chain.ATTEMPTS", 1)
+    database = Database(database_urls.runtime, pool_size=2)
+    async with database.tenant(tenant.schema) as session:
+        first = await record_in(session)
+        late = asyncio.create_task(record(database, tenant))
+        await asyncio.sleep(0.3)
+    with pytest.raises(TrailBusy) as caught:
+        await late
+    assert (caught.value.status, caught.value.headers) == (503, {"Retry-After": "1"})
+    assert await verified(database, tenant) == first
     await database.close()
 
 

@@ -1,5 +1,6 @@
 """The audit trail over HTTP: anonymous, stranger and those without the permission first, then its filters."""
 
+import re
 import uuid
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -10,6 +11,7 @@ from fastapi import FastAPI
 from sqlalchemy import text
 
 from app.audit import service as audit
+from tests.commands import ROOT
 from tests.conftest import TestOperator, TestTenant
 
 PATH = "/v1/audit"
@@ -263,3 +265,16 @@ async def test_pages_hold_every_entry_once_newest_first(tenant: TestTenant) -> N
             break
     assert seen == expected
     assert seen == sorted(seen, reverse=True)
+
+
+def test_the_docs_name_every_filter_and_column(app: FastAPI) -> None:
+    page = (ROOT / "docs" / "audit.md").read_text()
+    named = {
+        name
+        for row in re.findall(r"^\| (`[^|]+`) \|", page, re.MULTILINE)
+        for name in re.findall(r"`(\w+)`", row)
+    }
+    document = app.openapi()
+    parameters = document["paths"][PATH]["get"]["parameters"]
+    columns = document["components"]["schemas"]["AuditEntryRead"]["properties"]
+    assert named == {parameter["name"] for parameter in parameters} | columns.keys()

@@ -398,7 +398,10 @@ async def test_the_trail_tells_who_did_what_and_no_secret(
         ("api_key", "api_keys.rotate", new["id"]),
         ("api_key", "api_keys.revoke", key["id"]),
     ]
-    assert (rows[0]["details"]["role"], rows[0]["details"]["scopes"]) == ("developer", ["resources:read"])
+    assert (rows[0]["details"]["after"]["role"], rows[0]["details"]["after"]["scopes"]) == (
+        "developer",
+        ["resources:read"],
+    )
     assert (rows[1]["details"]["replaces"], rows[1]["details"]["overlap_seconds"]) == (key["id"], 60)
     for made in (maker, key, new):
         assert made["api_key"].split("_")[3] not in whole
