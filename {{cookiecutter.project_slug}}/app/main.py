@@ -10,7 +10,7 @@ from fastapi import Depends, FastAPI
 from app import gateway
 from app.access import PolicyStore, declared_access, deny_unguarded
 from app.auth.authenticator import Authenticator
-from app.auth.key_ring import KeyRing
+from app.auth.live_keys import LiveKeys
 from app.auth.passwords import PasswordHasher
 from app.auth.router import keys_router
 from app.auth.router import router as auth_router
@@ -98,7 +98,7 @@ def _compose(app: FastAPI, settings: Settings) -> None:
     state = app.state
     secret_key = settings.secret_key.get_secret_value()
     state.settings = settings
-    state.key_ring = KeyRing.from_settings(settings)
+    state.key_ring = LiveKeys.from_settings(settings)
     state.codec = TokenCodec(
         state.key_ring,
         issuer=settings.jwt_issuer,
@@ -152,6 +152,7 @@ def _compose(app: FastAPI, settings: Settings) -> None:
         secret_key=secret_key,
         api_key_prefix=settings.api_key_prefix,
     )
+    state.key_ring.on_change(state.authenticator.forget_tokens)
     state.limiter = RateLimiter(
         state.redis, source=DatabaseLimits(state.database), outage_mode=settings.rate_limit_outage_mode
     )
@@ -193,10 +194,12 @@ def _dedicated_database(settings: Settings, budget: ConnectionBudget, tenant: Te
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     state = app.state
     state.recorder.start()
+    state.key_ring.start()
     log.info("started", environment=state.settings.environment, version=state.settings.version)
     try:
         yield
     finally:
+        await state.key_ring.stop()
         await state.recorder.stop()
         await state.redis.aclose()
         await state.databases.close()

@@ -1,12 +1,16 @@
 """Log in, refresh, log out, and the public keys."""
 
-from typing import Any
+import hashlib
+from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Header, Request, Response
+from starlette.responses import JSONResponse
 
 from app.access import GuardedRoute, public
+from app.auth.rotation import JWKS_MAX_AGE
 from app.auth.schemas import JWKS, LoginRequest, RefreshRequest, TokenResponse
 from app.auth.sessions import Sessions, TokenPair
+from app.core.entity_tags import is_known
 
 router = APIRouter(prefix="/v1/auth", tags=["auth"], route_class=GuardedRoute)
 keys_router = APIRouter(tags=["auth"], route_class=GuardedRoute)
@@ -46,13 +50,29 @@ async def log_out(request: Request, body: RefreshRequest) -> None:
     await sessions.log_out(body.refresh_token)
 
 
-@keys_router.get("/.well-known/jwks.json", summary="Public keys that verify access tokens")
+class JWKSResponse(JSONResponse):
+    """RFC 7517, section 8.5.1."""
+
+    media_type = "application/jwk-set+json"
+
+
+@keys_router.get(
+    "/.well-known/jwks.json",
+    summary="Public keys that verify access tokens",
+    response_class=JWKSResponse,
+    response_model=JWKS,
+    responses={304: {"description": "You have these keys already."}},
+)
 @public
-async def jwks(request: Request, response: Response) -> JWKS:
+async def jwks(request: Request, if_none_match: Annotated[str | None, Header()] = None) -> Response:
     """RFC 7517. Cache for as long as Cache-Control says; a key is published before it signs."""
-    response.headers["Cache-Control"] = "public, max-age=300"
-    document: dict[str, Any] = request.app.state.key_ring.jwks()
-    return JWKS.model_validate(document)
+    answer = JWKSResponse(request.app.state.key_ring.jwks())
+    tag = f'"{hashlib.sha256(answer.body).hexdigest()}"'
+    headers = {"Cache-Control": f"public, max-age={JWKS_MAX_AGE.total_seconds():.0f}", "ETag": tag}
+    if is_known(tag, if_none_match):
+        return Response(status_code=304, headers=headers)
+    answer.headers.update(headers)
+    return answer
 
 
 def _token_response(response: Response, pair: TokenPair) -> TokenResponse:

@@ -18,7 +18,7 @@ from uuid import UUID
 from jose import jws
 from jose.exceptions import JOSEError
 
-from app.auth.key_ring import ALGORITHM, KeyRing, VerificationKey
+from app.auth.key_ring import ALGORITHM, Keys, VerificationKey
 from app.core.context import LoginRef
 from app.core.ids import new_id
 
@@ -65,7 +65,7 @@ class JWTCodec:
     """Tokens of one type for one audience: signed with the current key of the ring, verified with the key
     that the token names."""
 
-    def __init__(self, key_ring: KeyRing, *, token_type: str, issuer: str, audience: str) -> None:
+    def __init__(self, key_ring: Keys, *, token_type: str, issuer: str, audience: str) -> None:
         self._key_ring = key_ring
         self._token_type = token_type
         self._issuer = issuer
@@ -163,7 +163,7 @@ class AccessClaims:
 class TokenCodec:
     """Access tokens of tenants."""
 
-    def __init__(self, key_ring: KeyRing, *, issuer: str, audience: str, ttl_seconds: int) -> None:
+    def __init__(self, key_ring: Keys, *, issuer: str, audience: str, ttl_seconds: int) -> None:
         self._codec = JWTCodec(key_ring, token_type=TOKEN_TYPE, issuer=issuer, audience=audience)
         self._ttl = timedelta(seconds=ttl_seconds)
 

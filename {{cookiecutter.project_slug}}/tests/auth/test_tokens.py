@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from jose import jws
 from jose.backends.cryptography_backend import CryptographyRSAKey
 
-from app.auth.key_ring import KeyRing, generate_key_pair
+from app.auth.key_folder import generate_key_pair
+from app.auth.key_ring import KeyRing
 from app.auth.tokens import LEEWAY, MAX_TOKEN_BYTES, InvalidToken, TokenCodec
 from app.auth.tokens import RejectionReason as Reason
 from app.core.context import LoginRef
