@@ -489,7 +489,7 @@ def test_a_key_of_ours_verifies_under_its_own_id_only(directory: Path, tmp_path:
 
 
 @pytest.mark.parametrize(
-    "header", [{"alg": "RS256 "}, {"alg": {"RS256": 1}}, {"kid": 10**400}, {"typ": 2**70}]
+    "header", [{"alg": "RS256 "}, {"alg": {"RS256": 1}}, {"kid": 10**40}, {"typ": 2**70}]
 )
 def test_a_header_of_odd_values_is_refused_and_breaks_nothing(
     codec: TokenCodec, forge: Forge, header: dict[str, Any]
