@@ -504,3 +504,122 @@ def test_without_boto3_it_says_what_to_install(account: Deployed) -> None:
     finished = account.run(str(account.python), "-c", begin, PYTHONPATH=str(account.root))
     assert finished.returncode == 1
     assert "boto3 is not installed -> install the dev requirements: `make init` does it" in finished.stdout
+
+
+# The signing keys
+
+
+SECRET = "acme-dev/jwt_keys"
+
+
+def keys_command(deployed: Deployed, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return deployed.run(str(deployed.python), "-m", "app", "keys", *arguments, **variables)
+
+
+def versions(deployed: Deployed) -> int:
+    kept = deployed.client("secretsmanager").list_secret_version_ids(SecretId=SECRET, IncludeDeprecated=True)
+    return len(kept["Versions"])
+
+
+def test_the_keys_of_a_folder_are_published_once_and_never_shown(deployed: Deployed) -> None:
+    arn = deployed.client("secretsmanager").create_secret(Name=SECRET)["ARN"]
+    empty = keys_command(deployed, "rotate", "--secret", SECRET)
+    assert refused(empty) == f"{SECRET}: is empty; `make secrets` or `keys publish` fills it"
+    assert keys_command(deployed, "generate", "--directory", "keys").returncode == 0
+    for _ in range(2):
+        published = keys_command(deployed, "publish", "--directory", "keys", "--secret", SECRET)
+        assert published.returncode == 0, published.stderr
+        assert_nothing_secret(published, deployed.secret_values())
+    assert "nothing was changed" in published.stderr
+    assert versions(deployed) == 1
+    held = json.loads(deployed.secret_values()[SECRET])
+    assert held == {"current.pem": (deployed.root / "keys/current.pem").read_text()}
+    # By its ARN, which says in which region it is.
+    listed = keys_command(deployed, "list", "--secret", arn, AWS_REGION="", AWS_DEFAULT_REGION="")
+    assert (listed.returncode, listed.stdout.split()[1]) == (0, "current"), listed.stderr
+
+
+def test_keys_that_running_processes_do_not_know_are_not_published(deployed: Deployed) -> None:
+    deployed.client("secretsmanager").create_secret(Name=SECRET)
+    for folder in ("keys", "others"):
+        assert keys_command(deployed, "generate", "--directory", folder).returncode == 0
+    to_secret = ("--secret", SECRET)
+    assert keys_command(deployed, "publish", "--directory", "keys", *to_secret).returncode == 0
+    before = deployed.secret_values()
+    said = refused(keys_command(deployed, "publish", "--directory", "others", *to_secret))
+    assert "would sign, and what runs does not know it: publish it as next.pem first" in said
+    assert deployed.secret_values() == before
+    forced = keys_command(deployed, "publish", "--directory", "others", *to_secret, "--compromised")
+    assert forced.returncode == 0, forced.stderr
+    assert deployed.secret_values() != before
+
+
+def test_the_keys_of_a_secret_are_rotated_there_and_never_touch_a_disk(deployed: Deployed) -> None:
+    assert deployed.make("cache-user", ENV="dev").returncode == 0
+    deployed.seed_platform()
+    assert deployed.make("secrets", ENV="dev").returncode == 0
+    before = {path for path in deployed.root.rglob("*.pem")}
+    values = [deployed.secret_values()[SECRET]]
+    steps = (("--secret", SECRET), ("--secret", SECRET, "--now"))
+    for step in steps:
+        done = keys_command(deployed, "rotate", *step)
+        assert done.returncode == 0, done.stderr
+        assert "deploy now" in done.stderr
+        values.append(deployed.secret_values()[SECRET])
+        for value in values:
+            assert_nothing_secret(done, {"keys": value})
+    rings = [json.loads(value) for value in values]
+    assert [len(ring) for ring in rings] == [1, 2, 2]
+    assert rings[1]["current.pem"] == rings[0]["current.pem"]
+    assert rings[2]["current.pem"] == rings[1]["next.pem"]
+    assert rings[0]["current.pem"] not in values[2]
+    early = refused(keys_command(deployed, "rotate", "--secret", SECRET))
+    assert early.startswith("tokens of the retired key may still be in use: rotate again at ")
+    assert deployed.secret_values()[SECRET] == values[2]
+    assert {path for path in deployed.root.rglob("*.pem")} == before
+    again = deployed.make("secrets", ENV="dev")
+    assert again.returncode == 0
+    assert deployed.secret_values()[SECRET] == values[2], "a secret with a value keeps it"
+
+
+RACE = """\
+from datetime import UTC, datetime
+from app.auth.key_secret import KeySecret
+from app.auth.rotation import rotate
+secret = KeySecret("acme-dev/jwt_keys")
+one, other = secret.read(), secret.read()
+secret.write(rotate(one.files, datetime.now(UTC)).files, replacing=one)
+secret.write(rotate(other.files, datetime.now(UTC)).files, replacing=other)
+"""
+
+
+def test_two_who_rotate_the_same_keys_do_not_undo_each_other(deployed: Deployed) -> None:
+    deployed.client("secretsmanager").create_secret(Name=SECRET)
+    assert keys_command(deployed, "generate", "--directory", "keys").returncode == 0
+    assert keys_command(deployed, "publish", "--directory", "keys", "--secret", SECRET).returncode == 0
+    raced = deployed.run(str(deployed.python), "-c", RACE, PYTHONPATH=str(deployed.root))
+    assert raced.returncode == 1
+    assert "somebody else has just changed it" in raced.stderr.splitlines()[-1]
+    assert versions(deployed) == 2
+
+
+@pytest.mark.parametrize(
+    ("secret", "said"),
+    [
+        ("acme-dev/none", "acme-dev/none: no such secret; the stack platform makes it"),
+        ("gone", "gone: is being deleted; `aws secretsmanager restore-secret` undoes that"),
+        ("foreign", "foreign: must be JSON with the contents of PEM files by their names"),
+        ("wrong", "wrong: holds no current.pem"),
+        ("bad", "bad: current.pem: not a readable, unencrypted PEM private key"),
+    ],
+)
+def test_a_secret_that_holds_no_keys_is_refused_in_one_line(
+    deployed: Deployed, secret: str, said: str
+) -> None:
+    secrets = deployed.client("secretsmanager")
+    secrets.create_secret(Name="gone", SecretString="{}")
+    secrets.delete_secret(SecretId="gone", RecoveryWindowInDays=7)
+    secrets.create_secret(Name="foreign", SecretString="hunter2-hunter2")
+    secrets.create_secret(Name="wrong", SecretString='{"hunter2": "hunter2"}')
+    secrets.create_secret(Name="bad", SecretString='{"current.pem": "hunter2"}')
+    assert refused(keys_command(deployed, "rotate", "--secret", secret)) == said

@@ -13,9 +13,9 @@ from app.access import PolicyStore, declared_access, deny_unguarded
 from app.audit.router import router as audit_router
 from app.auth.api_key_router import router as api_keys_router
 from app.auth.authenticator import Authenticator
-from app.auth.key_ring import KeyRing
 from app.auth.key_verifier import KeyVerifier
 from app.auth.last_used import LastUsedRecorder, write_last_used
+from app.auth.live_keys import LiveKeys
 from app.auth.passwords import PasswordHasher
 from app.auth.router import keys_router, people_router
 from app.auth.router import router as auth_router
@@ -109,7 +109,7 @@ def _compose(app: FastAPI, settings: Settings) -> None:
     state = app.state
     secret_key = settings.secret_key.get_secret_value()
     state.settings = settings
-    state.key_ring = KeyRing.from_settings(settings)
+    state.key_ring = LiveKeys.from_settings(settings)
     state.codec = TokenCodec(
         state.key_ring,
         issuer=settings.jwt_issuer,
@@ -167,6 +167,7 @@ def _compose(app: FastAPI, settings: Settings) -> None:
         last_used=state.last_used,
         secret_key=secret_key,
     )
+    state.key_ring.on_change(state.authenticator.forget_tokens)
     state.limiter = RateLimiter(
         state.redis, source=DatabaseLimits(state.database), outage_mode=settings.rate_limit_outage_mode
     )
@@ -220,11 +221,13 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     state = app.state
     state.recorder.start()
     state.last_used.start()
+    state.key_ring.start()
     log.info("started", environment=state.settings.environment, version=state.settings.version)
     try:
         yield
     finally:
         await state.last_used.stop()
+        await state.key_ring.stop()
         await state.recorder.stop()
         await state.epochs.close()
         await state.redis.aclose()

@@ -20,7 +20,7 @@ import httpx
 from fastapi import FastAPI
 from starlette.datastructures import Headers
 
-from app.auth.key_ring import generate_key_pair
+from app.auth.key_folder import generate_key_pair
 from app.core.context import Principal, TenantRef
 from app.core.settings import Settings
 from app.embedded.throwaway import throwaway_database

@@ -24,7 +24,7 @@ from hypothesis import settings as hypothesis_settings
 from jose import jwt
 from sqlalchemy import make_url
 
-from app.auth.key_ring import generate_key_pair
+from app.auth.key_folder import generate_key_pair
 from app.core.context import DEFAULT_PLACEMENT, tenant_schema
 from app.core.database import Database
 from app.core.provisioning import OWNER_ROLE, RUNTIME_ROLE, provision_database, scram_verifier

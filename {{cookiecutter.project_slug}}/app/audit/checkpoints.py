@@ -12,7 +12,7 @@ from uuid import UUID
 
 from app.audit.chain import GENESIS, Link
 from app.audit.errors import InvalidCheckpoint
-from app.auth.key_ring import KeyRing
+from app.auth.key_ring import Keys
 from app.auth.tokens import InvalidToken, JWSCodec, uuid_claim
 from app.core.database import utc_now
 
@@ -33,7 +33,7 @@ class Checkpoint:
 class CheckpointCodec:
     """Signs with the current key of the ring, and reads what any of its keys has signed."""
 
-    def __init__(self, key_ring: KeyRing) -> None:
+    def __init__(self, key_ring: Keys) -> None:
         self._codec = JWSCodec(key_ring, object_type=CHECKPOINT_TYPE)
 
     def sign(self, tenant_id: UUID | None, link: Link, now: datetime | None = None) -> str:

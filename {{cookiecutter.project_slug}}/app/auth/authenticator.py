@@ -157,6 +157,10 @@ class Authenticator:
             raise InvalidAccessToken("The operator who acts here is disabled, or has a new password.")
         return verified.principal
 
+    def forget_tokens(self) -> None:
+        """Verify every token anew: the key that signed it may have been withdrawn."""
+        self._tokens.clear()
+
     def _verify_token(self, token: str) -> VerifiedToken:
         """Raises InvalidToken."""
         now = datetime.now(UTC)

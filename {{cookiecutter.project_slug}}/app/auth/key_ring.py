@@ -3,14 +3,12 @@
 import base64
 import hashlib
 import json
-import os
 import stat
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Protocol, Self
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
@@ -31,6 +29,9 @@ GENERATED_BITS: Final = 2048
 CURRENT: Final = "current.pem"
 NEXT: Final = "next.pem"
 RETIRED_PATTERN: Final = "retired-*.pem"
+LOAD_ATTEMPTS: Final = 5
+
+Fingerprint = tuple[tuple[str, int, int, int, int], ...]
 
 
 class KeyRingError(Exception):
@@ -52,6 +53,17 @@ class SigningKey:
     prepared: Any
 
 
+class Keys(Protocol):
+    """What a codec needs: the key that signs now, and those that verify."""
+
+    @property
+    def signing_key(self) -> SigningKey:
+        """The key that signs."""
+
+    def verification_key(self, kid: str) -> VerificationKey | None:
+        """The key with this id, or None."""
+
+
 @dataclass(frozen=True, slots=True)
 class KeyRing:
     """`current` signs; `next` is published before it signs; `retired` verify what they signed."""
@@ -61,30 +73,43 @@ class KeyRing:
 
     @classmethod
     def load(cls, directory: Path) -> Self:
-        """Read `current.pem`, and `next.pem` and `retired-*.pem` where they exist. Raises KeyRingError."""
+        """Read `current.pem`, and `next.pem` and `retired-*.pem` where they exist. Raises KeyRingError.
+
+        All of one moment: a rotation that goes on meanwhile is waited for, or a key could be missed.
+        """
+        for _ in range(LOAD_ATTEMPTS):
+            before = fingerprint(directory)
+            try:
+                ring = cls._load_once(directory)
+            except (KeyRingError, OSError):
+                if fingerprint(directory) == before:
+                    raise
+            else:
+                if fingerprint(directory) == before:
+                    return ring
+        raise KeyRingError(f"{directory}: its files do not stop changing; who writes them?")
+
+    @classmethod
+    def _load_once(cls, directory: Path) -> Self:
         if not (directory / CURRENT).is_file():
             raise KeyRingError(f"{directory / CURRENT}: missing; `python -m app keys generate` makes one")
         private = _load_private(directory / CURRENT)
-        others = [
-            path for path in (directory / NEXT, *sorted(directory.glob(RETIRED_PATTERN))) if path.exists()
-        ]
+        others = [path for path in key_paths(directory) if path.name != CURRENT]
         return cls._of(private, [_load_public(path) for path in others])
 
     @classmethod
-    def from_files(cls, files: Mapping[str, str]) -> Self:
+    def from_files(cls, files: Mapping[str, str], source: str = "APP_JWT_KEYS") -> Self:
         """As `load`, from the contents of files by their names; one with another name is refused."""
         for name in files:
             if name not in {CURRENT, NEXT} and not fnmatchcase(name, RETIRED_PATTERN):
                 raise KeyRingError(
-                    "APP_JWT_KEYS: holds a file that is not current.pem, next.pem or retired-*.pem"
+                    f"{source}: holds a file that is not current.pem, next.pem or retired-*.pem"
                 )
         if CURRENT not in files:
-            raise KeyRingError(f"APP_JWT_KEYS: holds no {CURRENT}; `python -m app keys bundle` adds it")
-        private = _read_private(f"APP_JWT_KEYS: {CURRENT}", files[CURRENT].encode())
+            raise KeyRingError(f"{source}: holds no {CURRENT}; `python -m app keys bundle` adds it")
+        private = _read_private(f"{source}: {CURRENT}", files[CURRENT].encode())
         others = [name for name in (NEXT, *sorted(set(files) - {CURRENT, NEXT})) if name in files]
-        return cls._of(
-            private, [_read_public(f"APP_JWT_KEYS: {name}", files[name].encode()) for name in others]
-        )
+        return cls._of(private, [_read_public(f"{source}: {name}", files[name].encode()) for name in others])
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -108,6 +133,11 @@ class KeyRing:
         keys = {key.kid: key for key in (current, *map(_verification_key, others))}
         return cls(SigningKey(current.kid, _prepare(_private_pem(private))), keys)
 
+    @property
+    def kids(self) -> tuple[str, ...]:
+        """Of all keys; the first one's signs."""
+        return tuple(self.verification_keys)
+
     def verification_key(self, kid: str) -> VerificationKey | None:
         """The key with this id, or None."""
         return self.verification_keys.get(kid)
@@ -117,43 +147,43 @@ class KeyRing:
         return {"keys": [dict(key.jwk) for key in self.verification_keys.values()]}
 
 
-def generate_key_pair(directory: Path) -> bool:
-    """Write a new `current.pem` (0600) unless there is one. True when it was written.
+def key_paths(directory: Path) -> list[Path]:
+    """The files of a ring that are there, in the order in which their keys are published."""
+    paths = (directory / CURRENT, directory / NEXT, *sorted(directory.glob(RETIRED_PATTERN)))
+    return [path for path in paths if path.exists()]
 
-    Written beside and linked into place, so that a crash leaves no half key and two callers no two keys.
-    """
-    target = directory / CURRENT
-    if target.exists():
-        return False
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    pem = _private_pem(generate_private_key(public_exponent=65537, key_size=GENERATED_BITS))
-    # A random name (0600): process ids repeat in containers, and a crash may have left one behind.
-    descriptor, name = tempfile.mkstemp(prefix=f".{CURRENT}.", dir=directory)
-    scratch = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(pem)
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(scratch, target)
-    except FileExistsError:
-        return False
-    finally:
-        scratch.unlink(missing_ok=True)
-    return True
+
+def fingerprint(directory: Path) -> Fingerprint:
+    """Another one whenever a file of the ring was written, replaced, deleted or given another mode."""
+    found = []
+    for path in key_paths(directory):
+        try:
+            state = path.stat()
+        except FileNotFoundError:  # Since it was listed.
+            continue
+        found.append((path.name, state.st_ino, state.st_mtime_ns, state.st_size, state.st_mode))
+    return tuple(found)
+
+
+def new_private_pem() -> str:
+    """A new key, as it stands in a file."""
+    return _private_pem(generate_private_key(public_exponent=MIN_EXPONENT, key_size=GENERATED_BITS)).decode()
+
+
+def public_pem_of(source: str, pem: str) -> str:
+    """The public half of a private PEM, as it stands in a file. Raises KeyRingError."""
+    return _public_pem(_read_public(source, pem.encode())).decode()
+
+
+def kid_of(source: str, pem: str) -> str:
+    """The id of the key in a private or public PEM. Raises KeyRingError."""
+    return _verification_key(_read_public(source, pem.encode())).kid
 
 
 def thumbprint(jwk: Mapping[str, str]) -> str:
     """RFC 7638: SHA-256 over the required members in lexical order."""
     canonical = json.dumps({name: jwk[name] for name in ("e", "kty", "n")}, separators=(",", ":"))
     return _base64url(hashlib.sha256(canonical.encode()).digest())
-
-
-def bundle(directory: Path) -> str:
-    """The files of a folder as one text, as APP_JWT_KEYS takes it. Raises KeyRingError."""
-    KeyRing.load(directory)
-    paths = (directory / CURRENT, directory / NEXT, *sorted(directory.glob(RETIRED_PATTERN)))
-    return json.dumps({path.name: path.read_text() for path in paths if path.exists()})
 
 
 def _load_private(path: Path) -> RSAPrivateKey:
@@ -228,8 +258,12 @@ def _verification_key(key: RSAPublicKey) -> VerificationKey:
     numbers = key.public_numbers()
     members = {"kty": "RSA", "n": _base64url_uint(numbers.n), "e": _base64url_uint(numbers.e)}
     kid = thumbprint(members)
-    pem = key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-    return VerificationKey(kid, {**members, "kid": kid, "use": "sig", "alg": ALGORITHM}, _prepare(pem))
+    jwk = {**members, "kid": kid, "use": "sig", "alg": ALGORITHM}
+    return VerificationKey(kid, jwk, _prepare(_public_pem(key)))
+
+
+def _public_pem(key: RSAPublicKey) -> bytes:
+    return key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
 
 
 def _private_pem(key: RSAPrivateKey) -> bytes:

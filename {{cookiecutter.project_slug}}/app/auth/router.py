@@ -1,21 +1,25 @@
 """Log in, refresh, log out; the sessions of a person; and the public keys."""
 
+import hashlib
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
+from starlette.responses import JSONResponse
 
 from app.access import GuardedRoute, personal, public, requires
 from app.audit.dependencies import CurrentTrail
 from app.audit.service import AuditTrail
 from app.auth import service
+from app.auth.rotation import JWKS_MAX_AGE
 from app.auth.schemas import JWKS, LoginRequest, RefreshRequest, SessionRead, TokenResponse
 from app.auth.sessions import Device, Sessions, TokenPair
 from app.core.context import Principal
 from app.core.database import on_commit
 from app.core.dependencies import CurrentPrincipal, Cursors, Epochs, TenantSession
+from app.core.entity_tags import is_known
 from app.core.epochs import ChangeEpochs
 from app.core.pagination import CursorCodec, Page, PageRequest, page_request
 from app.users import service as users
@@ -128,13 +132,29 @@ async def end_sessions_of(
     await _end_all(session, principal, user_id, trail, epochs)
 
 
-@keys_router.get("/.well-known/jwks.json", summary="Public keys that verify access tokens")
+class JWKSResponse(JSONResponse):
+    """RFC 7517, section 8.5.1."""
+
+    media_type = "application/jwk-set+json"
+
+
+@keys_router.get(
+    "/.well-known/jwks.json",
+    summary="Public keys that verify access tokens",
+    response_class=JWKSResponse,
+    response_model=JWKS,
+    responses={304: {"description": "You have these keys already."}},
+)
 @public
-async def jwks(request: Request, response: Response) -> JWKS:
+async def jwks(request: Request, if_none_match: Annotated[str | None, Header()] = None) -> Response:
     """RFC 7517. Cache for as long as Cache-Control says; a key is published before it signs."""
-    response.headers["Cache-Control"] = "public, max-age=300"
-    document: dict[str, Any] = request.app.state.key_ring.jwks()
-    return JWKS.model_validate(document)
+    answer = JWKSResponse(request.app.state.key_ring.jwks())
+    tag = f'"{hashlib.sha256(answer.body).hexdigest()}"'
+    headers = {"Cache-Control": f"public, max-age={JWKS_MAX_AGE.total_seconds():.0f}", "ETag": tag}
+    if is_known(tag, if_none_match):
+        return Response(status_code=304, headers=headers)
+    answer.headers.update(headers)
+    return answer
 
 
 async def _page_of_sessions(

@@ -18,7 +18,7 @@ from uuid import UUID
 from jose import jws
 from jose.exceptions import JOSEError
 
-from app.auth.key_ring import ALGORITHM, KeyRing, VerificationKey
+from app.auth.key_ring import ALGORITHM, Keys, VerificationKey
 from app.core.ids import new_id
 
 TOKEN_TYPE: Final = "at+jwt"  # noqa: S105  # a media type
@@ -64,7 +64,7 @@ class JWSCodec:
     """Signed objects of one type (RFC 7515, compact): signed with the current key of the ring, verified with
     the key that they name. What their members must say is the caller's to check."""
 
-    def __init__(self, key_ring: KeyRing, *, object_type: str) -> None:
+    def __init__(self, key_ring: Keys, *, object_type: str) -> None:
         self._key_ring = key_ring
         self._type = object_type
 
@@ -106,7 +106,7 @@ class JWSCodec:
 class JWTCodec:
     """Tokens of one type for one audience."""
 
-    def __init__(self, key_ring: KeyRing, *, token_type: str, issuer: str, audience: str) -> None:
+    def __init__(self, key_ring: Keys, *, token_type: str, issuer: str, audience: str) -> None:
         self._codec = JWSCodec(key_ring, object_type=token_type)
         self._issuer = issuer
         self._audience = audience
@@ -176,7 +176,7 @@ class AccessClaims:
 class TokenCodec:
     """Access tokens of tenants."""
 
-    def __init__(self, key_ring: KeyRing, *, issuer: str, audience: str, ttl_seconds: int) -> None:
+    def __init__(self, key_ring: Keys, *, issuer: str, audience: str, ttl_seconds: int) -> None:
         self._codec = JWTCodec(key_ring, token_type=TOKEN_TYPE, issuer=issuer, audience=audience)
         self._ttl = timedelta(seconds=ttl_seconds)
 

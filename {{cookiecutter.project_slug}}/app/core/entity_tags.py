@@ -1,4 +1,4 @@
-"""Entity tags for optimistic locking: `ETag: "<version>"` out, `If-Match` in (RFC 9110, section 13.1.1)."""
+"""Entity tags (RFC 9110): `If-Match` for optimistic locking, `If-None-Match` for what a client has."""
 
 import re
 from typing import Annotated
@@ -22,6 +22,15 @@ class InvalidEntityTag(BadRequest):
 def entity_tag(version: int) -> str:
     """The strong tag of a version."""
     return f'"{version}"'
+
+
+def is_known(tag: str, if_none_match: str | None) -> bool:
+    """Whether a client has what `tag` names, by the weak comparison of RFC 9110, section 13.1.2."""
+    if if_none_match is None:
+        return False
+    if if_none_match.strip() == "*":
+        return True
+    return tag in {known.removeprefix("W/") for known in _TAG.findall(if_none_match)}
 
 
 def _expected_version(

@@ -32,6 +32,7 @@ WEAK_SECRET = re.compile(
 )
 MIN_SECRET_BYTES = 32
 CURRENT_KEY = "current.pem"
+MAX_ACCESS_TOKEN_SECONDS = 3600
 PLACEMENT_PATTERN = re.compile(r"[a-z][a-z0-9-]{0,39}")
 
 
@@ -106,7 +107,7 @@ class Settings(BaseSettings):
     jwt_issuer: TokenName = "app"
     jwt_audience: TokenName = "app-api"
     operator_audience: TokenName = "app-operators"
-    access_token_ttl_seconds: Annotated[int, Field(ge=60, le=3600)] = 900
+    access_token_ttl_seconds: Annotated[int, Field(ge=60, le=MAX_ACCESS_TOKEN_SECONDS)] = 900
     operator_token_ttl_seconds: Annotated[int, Field(ge=60, le=900)] = 900
     refresh_token_ttl_seconds: Annotated[int, Field(ge=3600, le=90 * 86400)] = 30 * 86400
     session_idle_seconds: Annotated[int, Field(ge=3600, le=90 * 86400)] = 14 * 86400

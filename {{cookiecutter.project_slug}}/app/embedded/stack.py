@@ -19,7 +19,7 @@ from typing import Final
 
 from dotenv import dotenv_values
 
-from app.auth.key_ring import generate_key_pair
+from app.auth.key_folder import generate_key_pair
 from app.core.provisioning import COMMON_DATABASES, OWNER_ROLE, RUNTIME_ROLE, provision_database
 from app.core.settings import Environment, Settings, load_settings
 from app.embedded.errors import EmbeddedError

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from app.auth.key_ring import KeyRing
+from app.auth.key_ring import Keys
 from app.auth.tokens import JWTCodec, epoch_claim
 
 OPERATOR_TOKEN_TYPE: Final = "operator+jwt"  # noqa: S105  # a media type
@@ -20,7 +20,7 @@ class OperatorClaims:
 class OperatorTokenCodec:
     """Makes and reads operators' tokens, under the same checks as every token of the service."""
 
-    def __init__(self, key_ring: KeyRing, *, issuer: str, audience: str, ttl_seconds: int) -> None:
+    def __init__(self, key_ring: Keys, *, issuer: str, audience: str, ttl_seconds: int) -> None:
         self._codec = JWTCodec(key_ring, token_type=OPERATOR_TOKEN_TYPE, issuer=issuer, audience=audience)
         self._ttl = timedelta(seconds=ttl_seconds)
 

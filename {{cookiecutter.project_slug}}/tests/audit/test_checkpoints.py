@@ -16,7 +16,8 @@ from app.audit.chain import Link, head
 from app.audit.checkpoints import CHECKPOINT_TYPE, CheckpointCodec
 from app.audit.errors import InvalidCheckpoint
 from app.audit.models import AuditLog
-from app.auth.key_ring import KeyRing, KeyRingError, generate_key_pair
+from app.auth.key_folder import generate_key_pair
+from app.auth.key_ring import KeyRing, KeyRingError
 from app.auth.tokens import InvalidToken, RejectionReason
 from tests.conftest import TestOperator, TestTenant
 

@@ -15,7 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from app.audit.chain import LINK_COLUMNS, Link, append, next_link
 from app.audit.checkpoints import CheckpointCodec
 from app.audit.models import AuditLog
-from app.auth.key_ring import KeyRing, generate_key_pair
+from app.auth.key_folder import generate_key_pair
+from app.auth.key_ring import KeyRing
 from app.core.database import owner_engine
 from app.core.provisioning import provision_database
 from app.core.settings import Settings

@@ -14,7 +14,8 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from app.auth.key_ring import KeyRing, KeyRingError, bundle, generate_key_pair, thumbprint
+from app.auth.key_folder import bundle, generate_key_pair, read_folder
+from app.auth.key_ring import KeyRing, KeyRingError, thumbprint
 
 
 @pytest.fixture(scope="module")
@@ -230,7 +231,7 @@ def test_keys_in_a_variable_are_the_keys_of_the_folder(tmp_path: Path, keys: lis
     write(tmp_path / "current.pem", private_pem(keys[0]))
     write(tmp_path / "next.pem", private_pem(keys[1]))
     write(tmp_path / "retired-2026-01.pem", public_pem(keys[2]), mode=0o644)
-    folder, variable = KeyRing.load(tmp_path), KeyRing.from_files(json.loads(bundle(tmp_path)))
+    folder, variable = KeyRing.load(tmp_path), KeyRing.from_files(json.loads(bundle(read_folder(tmp_path))))
     assert variable.jwks() == folder.jwks()
     assert variable.signing_key.kid == folder.signing_key.kid
 

@@ -3,8 +3,11 @@
 import asyncio
 import base64
 import json
+import re
+import shutil
 import uuid
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -17,8 +20,10 @@ from app.auth.api_key_format import generate, parse
 from app.auth.passwords import PasswordHasher
 from app.core.database import Database, owner_engine
 from app.core.settings import Settings
+from app.main import create_app
 from app.tenants.bootstrap import lifecycle_from
-from tests.conftest import DatabaseURLs, MakeTenant, TestTenant
+from tests.commands import run_command
+from tests.conftest import DatabaseURLs, MakeTenant, TestTenant, client_of
 
 LOGIN = "/v1/auth/login"
 REFRESH = "/v1/auth/refresh"
@@ -438,3 +443,39 @@ async def test_the_published_keys_verify_our_tokens(client: httpx.AsyncClient, t
     header = json.loads(base64.urlsafe_b64decode(token.split(".")[0] + "=="))
     assert (header["kid"], header["alg"]) == (key["kid"], "RS256")
     assert jws.verify(token, key, algorithms=["RS256"])
+
+
+async def test_the_published_keys_are_cached_and_asked_for_again_cheaply(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/.well-known/jwks.json")
+    assert answer.headers["content-type"] == "application/jwk-set+json"
+    assert answer.headers["cache-control"] == "public, max-age=300"
+    tag = answer.headers["etag"]
+    assert re.fullmatch(r'"[0-9a-f]{64}"', tag), "a strong one"
+    for known in (tag, f"W/{tag}", f'"other", {tag}', "*", f'"a,b",W/{tag}'):
+        again = await client.get("/.well-known/jwks.json", headers={"If-None-Match": known})
+        assert (again.status_code, again.content) == (304, b""), known
+        assert (again.headers["etag"], again.headers["cache-control"]) == (tag, "public, max-age=300")
+    for other in ('"other"', tag.strip('"'), "", '"', "\x7f", f'"{tag[1:-2]}"'):
+        again = await client.get("/.well-known/jwks.json", headers={"If-None-Match": other})
+        assert (again.status_code, again.json()) == (200, answer.json()), other
+
+
+async def test_a_token_of_a_withdrawn_key_is_refused_at_once(
+    settings: Settings, tenant: TestTenant, tmp_path: Path
+) -> None:
+    """Though it was verified a moment ago, and is remembered."""
+    shutil.copytree(str(settings.jwt_keys_dir), tmp_path / "keys")
+    application = create_app(settings.model_copy(update={"jwt_keys_dir": tmp_path / "keys"}))
+    async with application.router.lifespan_context(application), client_of(application) as client:
+        client.headers["Authorization"] = tenant.client.headers["Authorization"]
+        assert (await client.get("/v1/resources")).status_code == 200
+        before = (await client.get("/.well-known/jwks.json")).headers["etag"]
+        rotated = run_command("keys", "rotate", "--compromised", "--directory", str(tmp_path / "keys"))
+        assert rotated.returncode == 0, rotated.stderr
+        for _ in range(200):
+            answer = await client.get("/.well-known/jwks.json", headers={"If-None-Match": before})
+            if answer.status_code == 200:
+                break
+            await asyncio.sleep(0.05)
+        refused = await client.get("/v1/resources")
+        assert (refused.status_code, slug(refused)) == (401, "invalid-token")

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from jose import jws
 from jose.backends.cryptography_backend import CryptographyRSAKey
 
-from app.auth.key_ring import KeyRing, generate_key_pair
+from app.auth.key_folder import generate_key_pair
+from app.auth.key_ring import KeyRing
 from app.auth.tokens import LEEWAY, MAX_TOKEN_BYTES, InvalidToken, TokenCodec
 from app.auth.tokens import RejectionReason as Reason
 
@@ -471,3 +472,24 @@ def test_python_jose_itself_agrees_on_the_signature(codec: TokenCodec, ring: Key
     token = codec.issue(SUBJECT, TENANT, "admin", NOW, session_id=SESSION)
     payload = jws.verify(token, ring.jwks(), algorithms=["RS256"])
     assert json.loads(payload)["tid"] == str(TENANT)
+
+
+def test_a_key_of_ours_verifies_under_its_own_id_only(directory: Path, tmp_path: Path, forge: Forge) -> None:
+    """The key is picked by `kid`; that another one of the ring would fit is no reason to try it."""
+    generate_key_pair(tmp_path)
+    (tmp_path / "next.pem").write_bytes((directory / "current.pem").read_bytes())
+    (tmp_path / "next.pem").chmod(0o600)
+    both = KeyRing.load(tmp_path)
+    codec = TokenCodec(both, issuer="issuer", audience="audience", ttl_seconds=900)
+    assert codec.verify(forge(), NOW).jti == "one"
+    assert refusal(codec, forge(header={"kid": both.signing_key.kid})) is Reason.SIGNATURE
+    assert refusal(codec, forge(sign=both.signing_key.prepared.sign)) is Reason.SIGNATURE
+
+
+@pytest.mark.parametrize(
+    "header", [{"alg": "RS256 "}, {"alg": {"RS256": 1}}, {"kid": 10**40}, {"typ": 2**70}]
+)
+def test_a_header_of_odd_values_is_refused_and_breaks_nothing(
+    codec: TokenCodec, forge: Forge, header: dict[str, Any]
+) -> None:
+    assert refusal(codec, forge(header=header)) in {Reason.ALGORITHM, Reason.KEY, Reason.TYPE}

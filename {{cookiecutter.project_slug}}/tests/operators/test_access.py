@@ -23,7 +23,8 @@ from app.access import (
     declared_action,
     operators_only,
 )
-from app.auth.key_ring import KeyRing, generate_key_pair
+from app.auth.key_folder import generate_key_pair
+from app.auth.key_ring import KeyRing
 from app.auth.tokens import TOKEN_TYPE, JWTCodec
 from app.core.database import Database, owner_engine
 from app.core.errors import Conflict

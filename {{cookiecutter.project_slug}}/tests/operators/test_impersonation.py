@@ -304,7 +304,9 @@ async def test_what_is_done_as_somebody_is_seen_as_such(
     """Routes that change credentials refuse by `principal.actor_id`; it is there for exactly these calls."""
     token = (await impersonate(operator, tenant)).json()["access_token"]
     authenticate = app.state.authenticator.authenticate
-    principal = await authenticate(Headers(bearer(token)))
+    principal = await authenticate(Headers(bearer(token)), "203.0.113.7")
     assert (principal.actor_id, principal.kind) == (operator.id, "user")
-    own = await authenticate(Headers({"Authorization": tenant.client.headers["Authorization"]}))
+    own = await authenticate(
+        Headers({"Authorization": tenant.client.headers["Authorization"]}), "203.0.113.7"
+    )
     assert (own.actor_id, own.subject) == (None, principal.subject)

@@ -6,13 +6,13 @@ What has a value already keeps it, so both may run again. Nothing secret is prin
 import json
 import secrets
 import sys
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
-from app.auth.key_ring import bundle, generate_key_pair
+from app.auth.key_folder import bundle, key_file
+from app.auth.key_ring import CURRENT, new_private_pem
 from tools.deploy import common
 from tools.deploy.cloud import aws, known
 from tools.deploy.common import refuse
@@ -105,9 +105,8 @@ def makers(outputs: dict[str, Any], cache_secret: str) -> dict[str, Callable[[],
 
 
 def signing_keys() -> str:
-    with tempfile.TemporaryDirectory() as folder:
-        generate_key_pair(Path(folder))
-        return bundle(Path(folder))
+    """A first key; `app keys rotate --secret` makes those after it."""
+    return bundle({CURRENT: key_file(new_private_pem(), datetime.now(UTC))})
 
 
 def has_value(arn: str) -> bool:
