@@ -88,7 +88,10 @@ class GuardedRoute(APIRoute):
 
         async def guarded(request: Request) -> Response:
             await check_access(request, declared_access(self.endpoint))
-            response = await handle(StrictRequest(request.scope, request.receive))
+            strict = StrictRequest(request.scope, request.receive)
+            if self.body_field is not None:
+                strict.require_json_type()
+            response = await handle(strict)
             _refuse_unrecorded(request, declared_action(self.endpoint), response)
             return response
 

@@ -53,9 +53,10 @@ CREDENTIAL_PROBLEMS: Final = {
 }
 LIMIT_PROBLEMS: Final = {"429": "Too many requests; see Retry-After."}
 BAD_REQUEST: Final = {"400": "The request cannot be read; `title` says what of it."}
-BODY_PROBLEMS: Final = BAD_REQUEST | {"413": "The body is too large."}
+BODY_PROBLEMS: Final = BAD_REQUEST | {"413": "The body is too large.", "415": "The body is not JSON."}
 PARAMETER_PROBLEMS: Final = {
     "cursor": BAD_REQUEST,
+    "if-none-match": BAD_REQUEST,
     "if-match": BAD_REQUEST | {"412": "It was changed since you read it."},
 }
 TAGS: Final = [

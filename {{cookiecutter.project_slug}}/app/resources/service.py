@@ -1,6 +1,6 @@
 """Resources of one tenant: create, read, list, change, delete. The session is already in the tenant."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -58,7 +58,11 @@ async def list_resources(
 
 
 async def update_resource(
-    session: AsyncSession, resource_id: UUID, changes: dict[str, Any], *, expected_version: int | None
+    session: AsyncSession,
+    resource_id: UUID,
+    changes: dict[str, Any],
+    *,
+    expected_versions: Collection[int] | None,
 ) -> Resource:
     """Apply the changes in one statement. Raises ResourceNotFound; ResourceChanged on another version."""
     statement = (
@@ -67,19 +71,21 @@ async def update_resource(
         .values(**changes, version=Resource.version + 1, updated_at=func.now())
         .returning(Resource)
     )
-    if expected_version is not None:
-        statement = statement.where(Resource.version == expected_version)
+    if expected_versions is not None:
+        statement = statement.where(Resource.version.in_(expected_versions))
     resource: Resource | None = await session.scalar(statement)
     if resource is None:
         raise await _why_missing(session, resource_id)
     return resource
 
 
-async def delete_resource(session: AsyncSession, resource_id: UUID, *, expected_version: int | None) -> None:
+async def delete_resource(
+    session: AsyncSession, resource_id: UUID, *, expected_versions: Collection[int] | None
+) -> None:
     """Raises ResourceNotFound; ResourceChanged on another version."""
     statement = delete(Resource).where(Resource.id == resource_id).returning(Resource.id)
-    if expected_version is not None:
-        statement = statement.where(Resource.version == expected_version)
+    if expected_versions is not None:
+        statement = statement.where(Resource.version.in_(expected_versions))
     if await session.scalar(statement) is None:
         raise await _why_missing(session, resource_id)
 
