@@ -12,6 +12,8 @@ from app.core.errors import BadRequest
 _TAG = re.compile(r'(?P<weak>W/)?"(?P<opaque>[\x21\x23-\x7e\x80-\xff]*)"')
 # A list may hold empty members (section 5.6.1). One member for each comma: nothing to search twice.
 _LIST = re.compile(rf"[ \t]*(?:{_TAG.pattern.replace('?P<weak>', '?:').replace('?P<opaque>', '?:')})?[ \t]*")
+# For the OpenAPI document; the field is parsed below, which says more of what is wrong.
+_SCHEMA: Final = {"pattern": r'^(\*|(W/)?"[!#-~]*"([ \t]*,[ \t]*(W/)?"[!#-~]*")*)$'}
 _VERSION = re.compile(r"[1-9][0-9]{0,9}")
 _MAX_VERSION: Final = 2**31 - 1
 
@@ -54,7 +56,8 @@ def _versions(lines: list[str], *, weak_too: bool) -> frozenset[int] | None:
 def _expected_versions(
     request: Request,
     if_match: Annotated[
-        str | None, Header(description='The `ETag` you read, such as `"3"`, or several.')
+        str | None,
+        Header(description='The `ETag` you read, such as `"3"`, or several.', json_schema_extra=_SCHEMA),
     ] = None,
 ) -> Versions | None:
     """Strong comparison (section 13.1.1): a weak tag never matches. None when any version will do."""
@@ -64,7 +67,8 @@ def _expected_versions(
 def _known_versions(
     request: Request,
     if_none_match: Annotated[
-        str | None, Header(description="The `ETag` you have: 304 when it is current still.")
+        str | None,
+        Header(description="The `ETag` you have: 304 when it is current still.", json_schema_extra=_SCHEMA),
     ] = None,
 ) -> Versions | None:
     """Weak comparison (section 13.1.2). None for `*`; no version when the field is not there."""
