@@ -82,13 +82,12 @@ def fuzz(server: Server, directory: Path, *options: str, **credentials: str) -> 
     run = subprocess.run(command, check=False, cwd=directory, env=environment, capture_output=True, text=True)
     assert run.returncode == 0, run.stdout[-20_000:] + run.stderr[-2_000:]
     assert re.search(r"[1-9][0-9]+ generated", run.stdout), run.stdout
-    print(run.stdout)
     for line in server.log.read_text().splitlines():
         assert isinstance(json.loads(line), dict)
         assert "unhandled_error" not in line
 
 
-# Each caller begins with the edges of what the schema allows; chains of requests are an admin's and an operator's.
+# Each caller tries the edges of what the schema allows; chains of requests are an admin's and an operator's.
 REPEATABLE = ("--seed", "1", "--generation-deterministic", "--max-examples", "2")
 EDGES = (*REPEATABLE, "--phases", "coverage")
 CHAINS = (*REPEATABLE, "--phases", "examples,coverage,stateful")
