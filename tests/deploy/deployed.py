@@ -148,7 +148,11 @@ print(KeyRing.from_settings(load_settings()).signing_key.kid)
 def boot_variables(secrets: dict[str, str], root: Path) -> dict[str, str]:
     names = ("database_url", "jwt_keys", "migration_database_url", "redis_url", "secret_key")
     given = {f"APP_{name.upper()}": secrets[name] for name in names}
-    return given | {"APP_ENVIRONMENT": "production", "PYTHONPATH": str(root)}
+    return given | {
+        "APP_ENVIRONMENT": "production",
+        "APP_ALLOWED_HOSTS": "api.example.com",
+        "PYTHONPATH": str(root),
+    }
 
 
 @dataclass

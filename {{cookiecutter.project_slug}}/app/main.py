@@ -24,6 +24,7 @@ from app.auth.tokens import TokenCodec
 from app.auth.verified_secrets import VerifiedSecrets
 from app.core.context import DEFAULT_PLACEMENT, TenantRef
 from app.core.database import Database, TenantDatabases, UnknownPlacement
+from app.core.docs_page import install_docs
 from app.core.epochs import ChangeEpochs
 from app.core.idempotency import IdempotentRequests
 from app.core.logging import configure_logging
@@ -78,7 +79,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         title=settings.project_name,
         version=settings.version,
         description="Multi-tenant API. Log in under **auth**, then press *Authorize*.",
-        docs_url="/docs",
+        docs_url=None,  # install_docs serves it, without a CDN
         redoc_url=None,
         openapi_url="/openapi.json",
         # A redirect would name the host that the client claims to have asked.
@@ -86,13 +87,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=_lifespan,
         dependencies=[Depends(deny_unguarded)],
         separate_input_output_schemas=False,
-        swagger_ui_parameters={"persistAuthorization": True, "tryItOutEnabled": True},
     )
     _compose(app, settings)
     for router in (*ROUTERS, *((sign_up_router,) if settings.sign_up_enabled else ())):
         app.include_router(router)
     install_problem_handlers(app)
     install_openapi(app, declared_access, is_exempt)
+    install_docs(app, persistAuthorization=True, tryItOutEnabled=True)
     app.add_middleware(
         gateway.install,
         settings=settings,

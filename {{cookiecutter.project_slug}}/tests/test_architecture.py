@@ -85,19 +85,29 @@ def test_openapi_names_the_problems_that_are_answered(app: FastAPI) -> None:
     def problems(method: str, path: str) -> set[str]:
         return {status for status in paths[path][method]["responses"] if status >= "400"}
 
-    assert problems("post", "/v1/auth/login") == {"400", "401", "413", "422", "429"}
-    assert problems("post", "/v1/auth/refresh") == {"400", "401", "413", "422", "429"}
-    assert problems("post", "/v1/operators/login") == {"400", "401", "413", "422", "429"}
-    assert problems("get", "/v1/resources") == {"400", "401", "403", "422", "429"}
-    assert problems("post", "/v1/resources") == {"400", "401", "403", "409", "413", "422", "429"}
+    assert problems("post", "/v1/auth/login") == {"400", "401", "413", "415", "422", "429", "503"}
+    assert problems("post", "/v1/auth/refresh") == {"400", "401", "413", "415", "422", "429", "503"}
+    assert problems("post", "/v1/operators/login") == {"400", "401", "413", "415", "422", "429", "503"}
+    assert problems("get", "/v1/resources") == {"400", "401", "403", "422", "429", "503"}
+    assert problems("post", "/v1/resources") == {
+        "400",
+        "401",
+        "403",
+        "409",
+        "413",
+        "415",
+        "422",
+        "429",
+        "503",
+    }
     one = "/v1/resources/{resource_id}"
-    assert problems("get", one) == {"401", "403", "404", "422", "429"}
-    assert problems("patch", one) == {"400", "401", "403", "404", "412", "413", "422", "429"}
-    assert problems("delete", one) == {"400", "401", "403", "404", "412", "422", "429"}
-    assert problems("post", "/v1/api-keys") == {"400", "401", "403", "409", "413", "422", "429"}
+    assert problems("get", one) == {"400", "401", "403", "404", "422", "429", "503"}
+    assert problems("patch", one) == {"400", "401", "403", "404", "412", "413", "415", "422", "429", "503"}
+    assert problems("delete", one) == {"400", "401", "403", "404", "412", "422", "429", "503"}
+    assert problems("post", "/v1/api-keys") == {"400", "401", "403", "409", "413", "415", "422", "429", "503"}
     rotate = problems("post", "/v1/api-keys/{key_id}/rotate")
-    assert rotate == {"400", "401", "403", "404", "409", "413", "422", "429"}
-    assert problems("delete", "/v1/api-keys/{key_id}") == {"401", "403", "404", "422", "429"}
+    assert rotate == {"400", "401", "403", "404", "409", "413", "415", "422", "429", "503"}
+    assert problems("delete", "/v1/api-keys/{key_id}") == {"401", "403", "404", "422", "429", "503"}
     assert problems("get", "/health/live") == problems("get", "/.well-known/jwks.json") == set()
     assert problems("get", "/health/ready") == {"503"}
     login = paths["/v1/auth/login"]["post"]["responses"]["401"]

@@ -100,11 +100,14 @@ class GuardedRoute(APIRoute):
 
         async def guarded(request: Request) -> Response:
             await check_access(request, declared_access(self.endpoint))
+            strict = StrictRequest(request.scope, request.receive)
+            if self.body_field is not None:
+                strict.require_json_type()
             # What the endpoint began is committed when its answer stands, and undone by whatever it raises.
             try:
                 async with AsyncExitStack() as transactions:
                     request.state.transactions = transactions
-                    response = await handle(StrictRequest(request.scope, request.receive))
+                    response = await handle(strict)
                     await keep_answer(request, response)
             except Replay as known:
                 return known.response

@@ -1,22 +1,28 @@
-"""Entity tags (RFC 9110): `If-Match` for optimistic locking, `If-None-Match` for what a client has."""
+"""Entity tags (RFC 9110, section 13): `ETag` out; `If-Match` and `If-None-Match` in."""
 
 import re
-from typing import Annotated
+from collections.abc import Collection
+from typing import Annotated, Final
 
-from fastapi import Depends, Header
+from fastapi import Depends, Header, Request
 
 from app.core.errors import BadRequest
 
 # RFC 9110, section 8.8.3. What is no version of ours is a tag all the same, of something that is gone.
-_TAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
-_VERSION_TAG = re.compile(r'"([1-9][0-9]{0,9})"')
-_MAX_VERSION = 2**31 - 1
-_NEVER_CURRENT = 0
+_TAG = re.compile(r'(?P<weak>W/)?"(?P<opaque>[\x21\x23-\x7e\x80-\xff]*)"')
+# A list may hold empty members (section 5.6.1). One member for each comma: nothing to search twice.
+_LIST = re.compile(rf"[ \t]*(?:{_TAG.pattern.replace('?P<weak>', '?:').replace('?P<opaque>', '?:')})?[ \t]*")
+# For the OpenAPI document; the field is parsed below, which says more of what is wrong.
+_SCHEMA: Final = {"pattern": r'^(\*|(W/)?"[!#-~]*"([ \t]*,[ \t]*(W/)?"[!#-~]*")*)$'}
+_VERSION = re.compile(r"[1-9][0-9]{0,9}")
+_MAX_VERSION: Final = 2**31 - 1
+
+Versions = Collection[int]
 
 
 class InvalidEntityTag(BadRequest):
     slug = "invalid-entity-tag"
-    title = "If-Match is not an entity tag of this API"
+    title = "If-Match or If-None-Match holds no entity tags of this API"
 
 
 def entity_tag(version: int) -> str:
@@ -30,18 +36,55 @@ def is_known(tag: str, if_none_match: str | None) -> bool:
         return False
     if if_none_match.strip() == "*":
         return True
-    return tag in {known.removeprefix("W/") for known in _TAG.findall(if_none_match)}
+    return tag in {f'"{known["opaque"]}"' for known in _TAG.finditer(if_none_match)}
 
 
-def _expected_version(
-    if_match: Annotated[str | None, Header(description='The `ETag` you read, such as `"3"`.')] = None,
-) -> int | None:
-    if if_match is None or if_match == "*":
+def _versions(lines: list[str], *, weak_too: bool) -> frozenset[int] | None:
+    """The versions that a field names; None for `*`. Raises InvalidEntityTag."""
+    field = ",".join(lines)
+    if field.strip() == "*":
         return None
-    if not _TAG.fullmatch(if_match):
-        raise InvalidEntityTag('Send the ETag as you received it, such as "3", or leave If-Match out.')
-    version = _VERSION_TAG.fullmatch(if_match)
-    return int(version[1]) if version and int(version[1]) <= _MAX_VERSION else _NEVER_CURRENT
+    at = 0
+    while True:
+        member = _LIST.match(field, at)
+        at = member.end() if member else at
+        if at == len(field):
+            break
+        if field[at] != ",":
+            raise InvalidEntityTag('Send ETags as you received them, such as "3" or "3", "4", or * alone.')
+        at += 1
+    tags = list(_TAG.finditer(field))
+    if not tags:
+        raise InvalidEntityTag('Send at least one ETag, such as "3".')
+    found = [tag["opaque"] for tag in tags if weak_too or not tag["weak"]]
+    return frozenset(
+        int(opaque) for opaque in found if _VERSION.fullmatch(opaque) and int(opaque) <= _MAX_VERSION
+    )
 
 
-ExpectedVersion = Annotated[int | None, Depends(_expected_version)]
+def _expected_versions(
+    request: Request,
+    if_match: Annotated[
+        str | None,
+        Header(description='The `ETag` you read, such as `"3"`, or several.', json_schema_extra=_SCHEMA),
+    ] = None,
+) -> Versions | None:
+    """Strong comparison (section 13.1.1): a weak tag never matches. None when any version will do."""
+    return None if if_match is None else _versions(request.headers.getlist("if-match"), weak_too=False)
+
+
+def _known_versions(
+    request: Request,
+    if_none_match: Annotated[
+        str | None,
+        Header(description="The `ETag` you have: 304 when it is current still.", json_schema_extra=_SCHEMA),
+    ] = None,
+) -> Versions | None:
+    """Weak comparison (section 13.1.2). None for `*`; no version when the field is not there."""
+    if if_none_match is None:
+        return frozenset()
+    return _versions(request.headers.getlist("if-none-match"), weak_too=True)
+
+
+ExpectedVersions = Annotated[Versions | None, Depends(_expected_versions)]
+KnownVersions = Annotated[Versions | None, Depends(_known_versions)]

@@ -70,6 +70,30 @@ class PayloadTooLarge(AppError):
     title = "The request body is too large"
 
 
+class TargetTooLong(AppError):
+    status = 414
+    slug = "target-too-long"
+    title = "The path and query are too long"
+
+
+class UnsupportedMediaType(AppError):
+    status = 415
+    slug = "unsupported-media-type"
+    title = "The body is not of a type that is read here"
+
+
+class MisdirectedRequest(AppError):
+    status = 421
+    slug = "misdirected-request"
+    title = "The Host is not one of this service"
+
+
+class HeadersTooLarge(AppError):
+    status = 431
+    slug = "headers-too-large"
+    title = "The headers are too large"
+
+
 class Unprocessable(AppError):
     status = 422
     slug = "validation-failed"

@@ -5,9 +5,18 @@ from typing import Any, NoReturn
 
 from starlette.requests import Request
 
+from app.core.errors import UnsupportedMediaType
+
 
 class StrictRequest(Request):
     """`json` raises JSONDecodeError for all that two parsers might read in two ways (RFC 8259)."""
+
+    def require_json_type(self) -> None:
+        """Raises UnsupportedMediaType for a body that says it is anything else, or does not say."""
+        is_empty = self.headers.get("content-length", "0") == "0" and "transfer-encoding" not in self.headers
+        media_type = self.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if media_type != "application/json" and not (is_empty and not media_type):
+            raise UnsupportedMediaType("Send JSON with `Content-Type: application/json`.")
 
     async def json(self) -> Any:
         body = await self.body()

@@ -53,9 +53,12 @@ CREDENTIAL_PROBLEMS: Final = {
     "401": "No credential, or one that is not valid.",
     "403": "The principal lacks the permission.",
 }
-LIMIT_PROBLEMS: Final = {"429": "Too many requests; see Retry-After."}
+LIMIT_PROBLEMS: Final = {
+    "429": "Too many requests; see Retry-After.",
+    "503": "It cannot be answered right now; see Retry-After.",
+}
 BAD_REQUEST: Final = {"400": "The request cannot be read; `title` says what of it."}
-BODY_PROBLEMS: Final = BAD_REQUEST | {"413": "The body is too large."}
+BODY_PROBLEMS: Final = BAD_REQUEST | {"413": "The body is too large.", "415": "The body is not JSON."}
 IDEMPOTENCY_KEY: Final = {
     "name": "Idempotency-Key",
     "in": "header",
@@ -70,6 +73,7 @@ IDEMPOTENCY_PROBLEMS: Final = BAD_REQUEST | {
 }
 PARAMETER_PROBLEMS: Final = {
     "cursor": BAD_REQUEST,
+    "if-none-match": BAD_REQUEST,
     "Idempotency-Key": IDEMPOTENCY_PROBLEMS,
     "if-match": BAD_REQUEST | {"412": "It was changed since you read it."},
 }
@@ -144,6 +148,7 @@ def _describe_operation(operation: dict[str, Any], access: str | None, limits: M
     if "422" in responses:
         problems["422"] = "The request is not valid; `errors` lists the fields."
     for parameter in parameters:
+        _without_null(parameter)
         problems |= PARAMETER_PROBLEMS.get(parameter["name"], {})
     if any(parameter["in"] == "path" for parameter in parameters):
         problems["404"] = "There is no such thing." if access == "operators" else "Not in this tenant."
@@ -158,3 +163,12 @@ def _describe_operation(operation: dict[str, Any], access: str | None, limits: M
             "description": description,
             "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
         }
+
+
+def _without_null(parameter: dict[str, Any]) -> None:
+    """A parameter may be left out; a query, a path and a header have no null to send."""
+    schema = parameter["schema"]
+    kinds = [kind for kind in schema.get("anyOf", ()) if kind != {"type": "null"}]
+    if len(kinds) == 1:
+        del schema["anyOf"]
+        schema.update(kinds[0])

@@ -19,6 +19,7 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from app.core.errors import PROBLEM_MEDIA_TYPE, AppError, ServiceUnavailable, problem, problem_document
 
@@ -26,6 +27,7 @@ log = structlog.get_logger(__name__)
 
 RETRY_AFTER_SECONDS: Final = "1"
 MAX_REPORTED_FIELDS: Final = 50
+METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 OUTAGES: Final = (
     PostgresConnectionError,
     OperatorInterventionError,  # Starting, stopping, or a statement that took too long.
@@ -90,7 +92,20 @@ async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101
     phrase = HTTPStatus(error.status_code).phrase
     slug = phrase.lower().replace(" ", "-")
-    return _plain(request, error.status_code, slug, phrase, error.headers)
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(_allowed_methods(request))
+    return _plain(request, error.status_code, slug, phrase, headers)
+
+
+def _allowed_methods(request: Request) -> list[str]:
+    """What the path can be asked with (RFC 9110, section 15.5.6): each route knows its own methods only."""
+    routes = request.app.router.routes
+    return [
+        method
+        for method in METHODS
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes)
+    ]
 
 
 async def _dependency_error(request: Request, error: Exception) -> Response:

@@ -8,7 +8,9 @@ from typing import Annotated, Any, Literal, Self
 from urllib.parse import unquote, urlsplit
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     SecretStr,
@@ -16,10 +18,11 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableSetting
 
 from app.core.context import DEFAULT_PLACEMENT
+from app.core.web_names import checked_host, checked_origin, listed
 
 ENV_FILES = ("project.env", ".env")
 DEV_ENV_FILES = ("project.env", ".local/runtime.env", ".env")
@@ -48,6 +51,11 @@ class Environment(StrEnum):
 
 
 TokenName = Annotated[str, Field(pattern=r"^\S+$")]
+# Written with commas between them, rather than as JSON.
+Hosts = Annotated[tuple[Annotated[str, AfterValidator(checked_host)], ...], NoDecode, BeforeValidator(listed)]
+Origins = Annotated[
+    tuple[Annotated[str, AfterValidator(checked_origin)], ...], NoDecode, BeforeValidator(listed)
+]
 
 
 class PlacementSettings(BaseModel):
@@ -132,6 +140,10 @@ class Settings(BaseSettings):
     owner_pool_size: Annotated[int, Field(ge=1, le=100)] = 4
     statement_timeout_seconds: Annotated[int, Field(ge=1, le=600)] = 15
 
+    # The names that the service is reached by; in development none means any.
+    allowed_hosts: Hosts = ()
+    # The web pages that may call it from a browser.
+    cors_origins: Origins = ()
     max_body_bytes: Annotated[int, Field(ge=1024, le=100 * 1024 * 1024)] = 1024 * 1024
     rate_limit_outage_mode: Literal["local", "open", "closed"] = "local"
     trusted_proxy_count: Annotated[int, Field(ge=0, le=10)] = 0
@@ -202,6 +214,8 @@ class Settings(BaseSettings):
             variable = f"APP_PLACEMENTS: {name}"
             secrets += [(variable, place.database_url), (variable, place.migration_database_url)]
         faults = [f"{name} {fault}" for name, value in secrets if (fault := secret_fault(value))]
+        if not self.allowed_hosts:
+            faults.append("APP_ALLOWED_HOSTS is missing: the names the service is reached by, with commas")
         if self.bcrypt_rounds < 12:
             faults.append("APP_BCRYPT_ROUNDS must be at least 12 outside dev")
         if self.api_key_bcrypt_rounds < 10:

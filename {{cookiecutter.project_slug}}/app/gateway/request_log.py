@@ -1,4 +1,4 @@
-"""Outermost: gives every request a correlation id, logs one line for it, and answers what nobody caught."""
+"""Gives every request a correlation id, logs one line for it, and answers what nobody caught."""
 
 import re
 import time

@@ -14,10 +14,10 @@ SIGN_UP_LIMIT: Final = Limit(5, window_seconds=3600)
 SIGN_UP_TOTAL_LIMIT: Final = Limit(100, window_seconds=3600)
 OPERATOR_LIMIT: Final = Limit(600)
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-_EXEMPT_PATHS: Final = frozenset({"/docs", "/docs/oauth2-redirect", "/openapi.json"})
+_EXEMPT_PATHS: Final = frozenset({"/docs", "/openapi.json"})
 _OPERATOR_LOGIN: Final = "/v1/operators/login"
 _SIGN_UP: Final = "/v1/sign-up"
-_EXEMPT_PREFIXES: Final = ("/health/", "/.well-known/")
+_EXEMPT_PREFIXES: Final = ("/health/", "/.well-known/", "/docs/assets/")
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,7 +62,12 @@ async def list_actions(
     return Page(items=[OperatorActionRead.model_validate(row) for row in rows], next_cursor=next_cursor)
 
 
-@impersonations_router.post("", status_code=201, summary="Act as a user of a tenant for some minutes")
+@impersonations_router.post(
+    "",
+    status_code=201,
+    summary="Act as a user of a tenant for some minutes",
+    responses={409: {"description": "The tenant or the user is not active."}},
+)
 @operators_only(action="impersonations:create")
 async def impersonate(
     request: Request, response: Response, tenant_id: UUID, body: ImpersonationRequest, action: CurrentAction

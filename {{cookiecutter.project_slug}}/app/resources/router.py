@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Response
 from app.access import GuardedRoute, requires
 from app.audit.dependencies import CurrentTrail
 from app.core.dependencies import CurrentPrincipal, CurrentTenant, Cursors, TenantSession
-from app.core.entity_tags import ExpectedVersion, entity_tag
+from app.core.entity_tags import ExpectedVersions, KnownVersions, entity_tag
 from app.core.pagination import Page, PageRequest, page_request
 from app.resources import service
 from app.resources.models import Resource
@@ -44,10 +44,21 @@ async def list_resources(
     return Page(items=[ResourceRead.model_validate(row) for row in rows], next_cursor=next_cursor)
 
 
-@router.get("/{resource_id}", summary="Read a resource")
+@router.get(
+    "/{resource_id}",
+    summary="Read a resource",
+    response_model=ResourceRead,
+    responses={304: {"description": "It is as you have it."}},
+)
 @requires("resources:read")
-async def read_resource(session: TenantSession, response: Response, resource_id: UUID) -> ResourceRead:
-    return _read(response, await service.get_resource(session, resource_id))
+async def read_resource(
+    session: TenantSession, response: Response, resource_id: UUID, known_versions: KnownVersions
+) -> ResourceRead | Response:
+    """With `If-None-Match`, only if it changed since: otherwise 304."""
+    resource = await service.get_resource(session, resource_id)
+    if known_versions is None or resource.version in known_versions:
+        return Response(status_code=304, headers={"ETag": entity_tag(resource.version)})
+    return _read(response, resource)
 
 
 @router.patch("/{resource_id}", summary="Change a resource")
@@ -58,13 +69,13 @@ async def update_resource(
     trail: CurrentTrail,
     response: Response,
     resource_id: UUID,
-    expected_version: ExpectedVersion,
+    expected_versions: ExpectedVersions,
     body: ResourceUpdate,
 ) -> ResourceRead:
     """With `If-Match`, only if nobody changed it since: otherwise 412."""
     changes = body.model_dump(exclude_none=True)
     resource = await service.update_resource(
-        session, trail, resource_id, changes, expected_version=expected_version
+        session, trail, resource_id, changes, expected_versions=expected_versions
     )
     return _read(response, resource)
 
@@ -72,10 +83,10 @@ async def update_resource(
 @router.delete("/{resource_id}", status_code=204, summary="Delete a resource")
 @requires("resources:delete")
 async def delete_resource(
-    session: TenantSession, trail: CurrentTrail, resource_id: UUID, expected_version: ExpectedVersion
+    session: TenantSession, trail: CurrentTrail, resource_id: UUID, expected_versions: ExpectedVersions
 ) -> None:
     """With `If-Match`, only if nobody changed it since: otherwise 412."""
-    await service.delete_resource(session, trail, resource_id, expected_version=expected_version)
+    await service.delete_resource(session, trail, resource_id, expected_versions=expected_versions)
 
 
 def _read(response: Response, resource: Resource) -> ResourceRead:

@@ -1,6 +1,6 @@
 """Resources of one tenant: create, read, list, change, delete. The session is already in the tenant."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 from uuid import UUID
 
@@ -74,14 +74,14 @@ async def update_resource(
     resource_id: UUID,
     changes: dict[str, Any],
     *,
-    expected_version: int | None,
+    expected_versions: Collection[int] | None,
 ) -> Resource:
     """Raises ResourceNotFound; ResourceChanged on another version."""
     # Locked, so that what is recorded as `before` is what this very change replaces.
     resource = await session.get(Resource, resource_id, with_for_update=True)
     if resource is None:
         raise ResourceNotFound
-    if expected_version is not None and resource.version != expected_version:
+    if expected_versions is not None and resource.version not in expected_versions:
         raise _changed()
     before = snapshot(resource, AUDITED_FIELDS)
     await session.scalar(
@@ -103,12 +103,12 @@ async def update_resource(
 
 
 async def delete_resource(
-    session: AsyncSession, trail: AuditTrail, resource_id: UUID, *, expected_version: int | None
+    session: AsyncSession, trail: AuditTrail, resource_id: UUID, *, expected_versions: Collection[int] | None
 ) -> None:
     """Raises ResourceNotFound; ResourceChanged on another version."""
     statement = delete(Resource).where(Resource.id == resource_id).returning(Resource)
-    if expected_version is not None:
-        statement = statement.where(Resource.version == expected_version)
+    if expected_versions is not None:
+        statement = statement.where(Resource.version.in_(expected_versions))
     resource: Resource | None = await session.scalar(statement)
     if resource is None:
         found = await session.scalar(select(exists().where(Resource.id == resource_id)))

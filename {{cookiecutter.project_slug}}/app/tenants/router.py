@@ -1,7 +1,7 @@
 """Tenants over HTTP: for operators all of their life, for anybody signing up where that is enabled."""
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Any, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -22,6 +22,9 @@ from app.tenants.schemas import OperationRead, SignUp, TenantCreate, TenantCreat
 
 router = APIRouter(prefix="/v1/tenants", tags=["tenants"], route_class=GuardedRoute)
 sign_up_router = APIRouter(tags=["tenants"], route_class=GuardedRoute)
+CONFLICT: Final[dict[int | str, dict[str, Any]]] = {
+    409: {"description": "The slug is taken, or the tenant is in a state that does not allow it."}
+}
 
 
 def _onboarding(request: Request) -> Onboarding:
@@ -47,7 +50,7 @@ def _recorder(action: CurrentAction, **details: str | None) -> Record:
     return record
 
 
-@router.post("", status_code=201, summary="Create a tenant")
+@router.post("", status_code=201, summary="Create a tenant", responses=CONFLICT)
 @operators_only(action="tenants:create")
 async def create_tenant(
     response: Response, body: TenantCreate, onboarding: CurrentOnboarding, action: CurrentAction
@@ -91,7 +94,7 @@ async def read_tenant(session: OperatorSession, tenant_id: UUID) -> TenantRead:
     return read
 
 
-@router.patch("/{tenant_id}", status_code=204, summary="Change a tenant")
+@router.patch("/{tenant_id}", status_code=204, summary="Change a tenant", responses=CONFLICT)
 @operators_only(action="tenants:update")
 async def update_tenant(
     tenant_id: UUID, body: TenantUpdate, lifecycle: CurrentLifecycle, action: CurrentAction
@@ -106,33 +109,37 @@ async def update_tenant(
         await lifecycle.isolate(tenant_id, body.isolation, record=record)
 
 
-@router.post("/{tenant_id}/suspend", status_code=204, summary="Refuse a tenant's requests")
+@router.post(
+    "/{tenant_id}/suspend", status_code=204, summary="Refuse a tenant's requests", responses=CONFLICT
+)
 @operators_only(action="tenants:suspend")
 async def suspend_tenant(tenant_id: UUID, lifecycle: CurrentLifecycle, action: CurrentAction) -> None:
     """From its next request on; `resume` takes it back."""
     await lifecycle.suspend(tenant_id, record=_recorder(action))
 
 
-@router.post("/{tenant_id}/resume", status_code=204, summary="Serve a suspended tenant again")
+@router.post(
+    "/{tenant_id}/resume", status_code=204, summary="Serve a suspended tenant again", responses=CONFLICT
+)
 @operators_only(action="tenants:resume")
 async def resume_tenant(tenant_id: UUID, lifecycle: CurrentLifecycle, action: CurrentAction) -> None:
     await lifecycle.resume(tenant_id, record=_recorder(action))
 
 
-@router.delete("/{tenant_id}", status_code=204, summary="Delete a tenant after a grace")
+@router.delete("/{tenant_id}", status_code=204, summary="Delete a tenant after a grace", responses=CONFLICT)
 @operators_only(action="tenants:delete")
 async def delete_tenant(tenant_id: UUID, lifecycle: CurrentLifecycle, action: CurrentAction) -> None:
     """Its requests are refused at once, its data is kept until `purge_after`; `restore` takes it back."""
     await lifecycle.schedule_deletion(tenant_id, record=_recorder(action))
 
 
-@router.post("/{tenant_id}/restore", status_code=204, summary="Take a deletion back")
+@router.post("/{tenant_id}/restore", status_code=204, summary="Take a deletion back", responses=CONFLICT)
 @operators_only(action="tenants:restore")
 async def restore_tenant(tenant_id: UUID, lifecycle: CurrentLifecycle, action: CurrentAction) -> None:
     await lifecycle.restore(tenant_id, record=_recorder(action))
 
 
-@router.post("/{tenant_id}/onboarding/resume", summary="Finish an interrupted onboarding")
+@router.post("/{tenant_id}/onboarding/resume", summary="Finish an interrupted onboarding", responses=CONFLICT)
 @operators_only(action="tenants:resume_onboarding")
 async def resume_onboarding(
     tenant_id: UUID, response: Response, onboarding: CurrentOnboarding, action: CurrentAction
@@ -144,14 +151,21 @@ async def resume_onboarding(
     return None if credentials is None else TenantCreated.model_validate(asdict(credentials))
 
 
-@router.post("/{tenant_id}/onboarding/cancel", status_code=204, summary="Undo an interrupted onboarding")
+@router.post(
+    "/{tenant_id}/onboarding/cancel",
+    status_code=204,
+    summary="Undo an interrupted onboarding",
+    responses=CONFLICT,
+)
 @operators_only(action="tenants:cancel_onboarding")
 async def cancel_onboarding(tenant_id: UUID, onboarding: CurrentOnboarding, action: CurrentAction) -> None:
     """Nothing of the tenant is left."""
     await onboarding.cancel(tenant_id, record=_recorder(action))
 
 
-@sign_up_router.post("/v1/sign-up", status_code=201, summary="Sign up with a tenant of one's own")
+@sign_up_router.post(
+    "/v1/sign-up", status_code=201, summary="Sign up with a tenant of one's own", responses=CONFLICT
+)
 @public
 async def sign_up(response: Response, body: SignUp, onboarding: CurrentOnboarding) -> TenantCreated:
     """Then log in. Few are let in per hour from one address, and in all."""

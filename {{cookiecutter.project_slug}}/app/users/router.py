@@ -28,7 +28,9 @@ async def list_users(
     return Page(items=[UserRead.model_validate(row) for row in rows], next_cursor=next_cursor)
 
 
-@router.get("/me", summary="Who am I?")
+@router.get(
+    "/me", summary="Who am I?", responses={404: {"description": "The caller is an API key, and nobody."}}
+)
 @requires("profile:read")
 async def read_profile(session: TenantSession, principal: CurrentPrincipal) -> UserRead:
     """The person behind the access token; an API key has no profile."""

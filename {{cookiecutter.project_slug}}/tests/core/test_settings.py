@@ -13,6 +13,7 @@ GOOD: dict[str, Any] = {
     "database_url": "postgresql://app_runtime:kD93mfQpz1xT@db.internal/app",
     "redis_url": "rediss://:pq8Zk2mW0sLd@cache.internal:6379/0",
     "secret_key": "5f0c1e9b7a3d48c6925e1f7b0a6c3d8e",
+    "allowed_hosts": "api.example.com",
 }
 
 

@@ -22,10 +22,14 @@ from app.core.logging import REDACTED, redact
 from app.gateway.authenticate import Authenticate
 from app.gateway.body_limit import BodyLimit
 from app.gateway.client_address import client_address
+from app.gateway.cors import Cors
+from app.gateway.header_limit import HeaderLimit
 from app.gateway.meter import Meter
 from app.gateway.rate_limit import RateLimit
 from app.gateway.request_log import RequestLog
+from app.gateway.security_headers import SecurityHeaders
 from app.gateway.tenant_context import TenantContext
+from app.gateway.trusted_hosts import TrustedHosts
 from app.tenants.models import Plan
 from tests.conftest import MakeTenant, TestTenant
 from tests.work import counted_work
@@ -33,7 +37,9 @@ from tests.work import counted_work
 
 def test_the_order_is_the_documented_one() -> None:
     """Who may call is known before they are counted, and counted before anything is metered or read."""
-    assert (RequestLog, Authenticate, TenantContext, RateLimit, Meter, BodyLimit) == gateway.ORDER
+    refused_unread = (RequestLog, HeaderLimit, TrustedHosts)
+    called_counted = (Authenticate, TenantContext, RateLimit, Meter, BodyLimit)
+    assert (SecurityHeaders, Cors, *refused_unread, *called_counted) == gateway.ORDER
 
 
 @pytest.fixture

@@ -174,11 +174,41 @@ async def test_of_two_concurrent_changes_with_the_same_tag_one_wins(tenant: Test
     assert sorted(answer.status_code for answer in answers) == [200] + [412] * 5
 
 
-@pytest.mark.parametrize("tag", ["1", '"1', 'w/"1"', '"1" OR 1=1', '"1", "2"'])
+@pytest.mark.parametrize(
+    "tag", ["1", '"1', 'w/"1"', '"1" OR 1=1', '"1" "2"', '"1", 2', "*, *", '*, "1"', "", " , "]
+)
 async def test_a_malformed_tag_is_400(tenant: TestTenant, tag: str) -> None:
     path = f"{PATH}/{(await create(tenant))['id']}"
     answer = await tenant.client.patch(path, json={"name": "x"}, headers={"If-Match": tag})
     assert problem(answer) == (400, "invalid-entity-tag")
+    answer = await tenant.client.get(path, headers={"If-None-Match": tag})
+    assert problem(answer) == (400, "invalid-entity-tag")
+
+
+@pytest.mark.parametrize("tags", [['"7", "1"'], ['W/"1", "1"'], ['"a,b" ,, "1",'], ['"7"', '"1"'], ["*"]])
+async def test_one_tag_of_several_that_is_current_is_enough(tenant: TestTenant, tags: list[str]) -> None:
+    path = f"{PATH}/{(await create(tenant))['id']}"
+    answer = await tenant.client.patch(path, json={"name": "x"}, headers=[("If-Match", tag) for tag in tags])
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("tags", ['"7", "8"', 'W/"1"', 'W/"1", "2"', '"1,"', '"01"', '"4294967297"'])
+async def test_no_current_tag_among_several_is_412(tenant: TestTenant, tags: str) -> None:
+    resource = await create(tenant)
+    path = f"{PATH}/{resource['id']}"
+    answer = await tenant.client.patch(path, json={"name": "lost"}, headers={"If-Match": tags})
+    assert problem(answer) == (412, "resource-changed")
+    assert (await tenant.client.get(path)).json() == resource
+
+
+async def test_what_a_client_has_already_is_304(tenant: TestTenant) -> None:
+    path = f"{PATH}/{(await create(tenant))['id']}"
+    for tags in ('"1"', 'W/"1"', '"9", "1"', "*"):
+        answer = await tenant.client.get(path, headers={"If-None-Match": tags})
+        assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", '"1"')
+    await tenant.client.patch(path, json={"name": "newer"})
+    answer = await tenant.client.get(path, headers={"If-None-Match": '"1"'})
+    assert (answer.status_code, answer.json()["name"]) == (200, "newer")
 
 
 BAD_BODIES = [
@@ -247,7 +277,7 @@ async def test_json_that_cannot_be_stored_is_refused_and_writes_nothing(
 
 async def test_a_body_that_is_not_json_is_refused(tenant: TestTenant) -> None:
     answer = await tenant.client.post(PATH, content=b'{"name": "x"}', headers={"Content-Type": "text/plain"})
-    assert problem(answer)[0] == 422
+    assert problem(answer)[0] == 415
 
 
 async def test_a_large_body_is_413_and_writes_nothing(tenant: TestTenant) -> None:

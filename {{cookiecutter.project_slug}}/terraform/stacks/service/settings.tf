@@ -6,7 +6,9 @@ locals {
     # In the cloud everything is production-like: reachable from outside, so nothing weak may boot.
     APP_ENVIRONMENT = var.environment == "production" ? "production" : "staging"
     # A token of one environment means nothing in another.
-    APP_JWT_ISSUER = "https://${local.platform.host}"
+    APP_JWT_ISSUER    = "https://${local.platform.host}"
+    APP_ALLOWED_HOSTS = local.platform.host
+    APP_CORS_ORIGINS  = join(",", var.service.cors_origins)
     # The load balancer.
     APP_TRUSTED_PROXY_COUNT = "1"
   }

@@ -45,6 +45,7 @@ variable "service" {
       min                = number
     })
     architecture          = optional(string, "X86_64")
+    cors_origins          = optional(list(string), [])
     wait_for_steady_state = optional(bool, true)
   })
   nullable = false
