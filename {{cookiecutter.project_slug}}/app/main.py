@@ -8,7 +8,9 @@ import structlog
 from fastapi import Depends, FastAPI
 
 from app import gateway
-from app.access import PolicyStore, declared_access, deny_unguarded
+from app.access import PermissionCatalogue, PolicyStore, declared_access, deny_unguarded
+from app.access.router import access_router
+from app.access.router import router as roles_router
 from app.auth.authenticator import Authenticator
 from app.auth.key_ring import KeyRing
 from app.auth.passwords import PasswordHasher
@@ -53,6 +55,8 @@ ROUTERS = (
     keys_router,
     resources_router,
     users_router,
+    roles_router,
+    access_router,
     operators_router,
     impersonations_router,
     health_router,
@@ -81,6 +85,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     _compose(app, settings)
     for router in (*ROUTERS, *((sign_up_router,) if settings.sign_up_enabled else ())):
         app.include_router(router)
+    app.state.permissions = PermissionCatalogue.of(app)
     install_problem_handlers(app)
     install_openapi(app, declared_access, is_exempt)
     app.add_middleware(

@@ -62,6 +62,7 @@ TAGS: Final = [
     {"name": "auth", "description": "Log in and get tokens."},
     {"name": "resources", "description": "The sample tenant-owned resource."},
     {"name": "users", "description": "The people of the tenant."},
+    {"name": "access", "description": "Roles, their rules, and why something is allowed or not."},
     {"name": "tenants", "description": "The tenants of the platform, for its operators."},
     {"name": "operators", "description": "The people who run the platform, and their trail."},
     {"name": "health", "description": "For load balancers and orchestrators."},

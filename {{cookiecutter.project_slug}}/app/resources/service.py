@@ -1,29 +1,38 @@
 """Resources of one tenant: create, read, list, change, delete. The session is already in the tenant."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import delete, exists, func, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.access import Grant, ObjectType
 from app.core.context import Principal
-from app.core.errors import Unauthorized
+from app.core.errors import AppError, Forbidden, Unauthorized
 from app.core.pagination import CursorCodec, PageRequest, fetch_page
 from app.resources.errors import ResourceChanged, ResourceNotFound
 from app.resources.models import Resource
 
+READ: Final = "resources:read"
+# What the conditions of a role can ask of a resource.
+RESOURCES: Final = ObjectType(
+    owner=Resource.owner_id, attributes={"name": Resource.name, "data": Resource.data}
+)
+
 
 async def create_resource(
-    session: AsyncSession, principal: Principal, *, name: str, data: dict[str, Any]
+    session: AsyncSession, principal: Principal, grant: Grant, *, name: str, data: dict[str, Any]
 ) -> Resource:
     """A person owns what they create; what an API key creates has no owner.
 
-    Raises Unauthorized when the person was deleted after their token was made.
+    Raises Forbidden unless the grant allows such a resource; Unauthorized when the person was deleted after
+    their token was made.
     """
     owner_id = principal.subject if principal.kind == "user" else None
     resource = Resource(name=name, data=data, owner_id=owner_id)
+    _refuse_unless_allowed(grant, resource)
     session.add(resource)
     try:
         await session.flush()
@@ -34,21 +43,21 @@ async def create_resource(
     return resource
 
 
-async def get_resource(session: AsyncSession, resource_id: UUID) -> Resource:
-    """Raises ResourceNotFound."""
+async def get_resource(session: AsyncSession, grant: Grant, resource_id: UUID) -> Resource:
+    """Raises ResourceNotFound, also for one that the grant does not allow."""
     resource = await session.get(Resource, resource_id)
-    if resource is None:
+    if resource is None or not grant.allows(RESOURCES, resource):
         raise ResourceNotFound
     return resource
 
 
 async def list_resources(
-    session: AsyncSession, request: PageRequest, *, cursors: CursorCodec, tenant_id: UUID
+    session: AsyncSession, grant: Grant, request: PageRequest, *, cursors: CursorCodec, tenant_id: UUID
 ) -> tuple[Sequence[Resource], str | None]:
-    """Newest first."""
+    """Those that the grant allows, newest first."""
     return await fetch_page(
         session,
-        select(Resource),
+        select(Resource).where(*grant.filters(RESOURCES)),
         Resource,
         request,
         cursors=cursors,
@@ -58,12 +67,21 @@ async def list_resources(
 
 
 async def update_resource(
-    session: AsyncSession, resource_id: UUID, changes: dict[str, Any], *, expected_version: int | None
+    session: AsyncSession,
+    grant: Grant,
+    resource_id: UUID,
+    changes: dict[str, Any],
+    *,
+    expected_version: int | None,
 ) -> Resource:
-    """Apply the changes in one statement. Raises ResourceNotFound; ResourceChanged on another version."""
+    """Apply the changes in one statement.
+
+    Raises ResourceNotFound; Forbidden unless the grant allows the resource as it was and as it becomes;
+    ResourceChanged on another version.
+    """
     statement = (
         update(Resource)
-        .where(Resource.id == resource_id)
+        .where(Resource.id == resource_id, *grant.filters(RESOURCES))
         .values(**changes, version=Resource.version + 1, updated_at=func.now())
         .returning(Resource)
     )
@@ -71,19 +89,41 @@ async def update_resource(
         statement = statement.where(Resource.version == expected_version)
     resource: Resource | None = await session.scalar(statement)
     if resource is None:
-        raise await _why_missing(session, resource_id)
+        raise await _why_missing(session, grant, resource_id)
+    _refuse_unless_allowed(grant, resource)
     return resource
 
 
-async def delete_resource(session: AsyncSession, resource_id: UUID, *, expected_version: int | None) -> None:
-    """Raises ResourceNotFound; ResourceChanged on another version."""
-    statement = delete(Resource).where(Resource.id == resource_id).returning(Resource.id)
+async def delete_resource(
+    session: AsyncSession, grant: Grant, resource_id: UUID, *, expected_version: int | None
+) -> None:
+    """Raises ResourceNotFound; Forbidden unless the grant allows it; ResourceChanged on another version."""
+    statement = (
+        delete(Resource).where(Resource.id == resource_id, *grant.filters(RESOURCES)).returning(Resource.id)
+    )
     if expected_version is not None:
         statement = statement.where(Resource.version == expected_version)
     if await session.scalar(statement) is None:
-        raise await _why_missing(session, resource_id)
+        raise await _why_missing(session, grant, resource_id)
 
 
-async def _why_missing(session: AsyncSession, resource_id: UUID) -> ResourceNotFound | ResourceChanged:
-    found = await session.scalar(select(exists().where(Resource.id == resource_id)))
-    return ResourceChanged("Read it again and repeat the change.") if found else ResourceNotFound()
+async def _why_missing(session: AsyncSession, grant: Grant, resource_id: UUID) -> AppError:
+    """Who may not even read the resource does not hear that it exists."""
+    resource = await session.get(Resource, resource_id)
+    if resource is None:
+        return ResourceNotFound()
+    if grant.allows(RESOURCES, resource):
+        return ResourceChanged("Read it again and repeat the change.")
+    may_read = grant.rights.grant(READ).allows(RESOURCES, resource)
+    return _not_allowed(grant) if may_read else ResourceNotFound()
+
+
+def _refuse_unless_allowed(grant: Grant, resource: Resource) -> None:
+    if not grant.allows(RESOURCES, resource):
+        raise _not_allowed(grant)
+
+
+def _not_allowed(grant: Grant) -> Forbidden:
+    return Forbidden(
+        f"Your role allows {grant.permission}, but not for this resource.", permission=grant.permission
+    )

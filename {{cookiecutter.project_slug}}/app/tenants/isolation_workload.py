@@ -13,6 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.access import ADMIN, Rights, compile_rules, default_rules
 from app.core.context import Principal
 from app.resources import service as resources
 from app.tenants.isolation_routing import Routing, Transaction
@@ -23,6 +24,9 @@ WORKERS_PER_CONNECTION: Final = 4
 # PostgreSQL may choose a generic plan from the sixth execution on.
 REPETITIONS: Final = 7
 LEAKS_SHOWN: Final = 5
+# What is proven is that tenants are apart, not what a role keeps a caller from.
+EVERYTHING: Final = Rights(compile_rules(default_rules(ADMIN)))
+READ, CREATE = EVERYTHING.grant("resources:read"), EVERYTHING.grant("resources:create")
 
 # With parameters, so that it is prepared once per connection and serves whichever tenant comes next.
 LOOK: Final = text(
@@ -115,7 +119,13 @@ class _Request:
             if self.chance.random() < 0.5:
                 self._observe((await users.get_user(session, USER_ID)).full_name)
             else:
-                self._observe((await resources.get_resource(session, self._resource_id())).name)
+                self._observe(
+                    (
+                        await resources.get_resource(
+                            session, EVERYTHING.grant("resources:read"), self._resource_id()
+                        )
+                    ).name
+                )
 
     async def write(self, transaction: Transaction) -> None:
         """Insert a row, and change one whose id both tenants have; then read in a second transaction."""
@@ -198,7 +208,9 @@ class _Request:
 
     async def _insert(self, session: AsyncSession, kind: str) -> None:
         caller = Principal(UUID(self.schema.removeprefix("t_")), USER_ID, "user", "proof")
-        await resources.create_resource(session, caller, name=self.schema, data={"kind": kind})
+        await resources.create_resource(
+            session, caller, EVERYTHING.grant("resources:create"), name=self.schema, data={"kind": kind}
+        )
 
     async def _look_again(self, transaction: Transaction) -> None:
         async with transaction() as session:
