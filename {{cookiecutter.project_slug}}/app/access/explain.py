@@ -53,11 +53,12 @@ def explain(
 def _of_some_objects(
     allowing: list[tuple[int, Rule]], denying: list[tuple[int, Rule]], *, outright: bool
 ) -> str:
-    allowed = f"{_numbered(allowing, 'allow')} it" + ("" if outright else " for some objects")
-    return f"{allowed}, and {_numbered(denying, 'deny')} it for some." if denying else f"{allowed}."
+    allowed = f"{_subject(allowing, 'allow')} it" + ("" if outright else " for some objects")
+    told = f"{allowed}, and {_subject(denying, 'deny')} it for some." if denying else f"{allowed}."
+    return told[0].upper() + told[1:]
 
 
-def _numbered(rules: list[tuple[int, Rule]], verb: str) -> str:
+def _subject(rules: list[tuple[int, Rule]], verb: Literal["allow", "deny"]) -> str:
     if len(rules) == 1:
-        return f"Rule {rules[0][0]} {'allows' if verb == 'allow' else 'denies'}"
-    return f"Rules {', '.join(str(index) for index, _ in rules)} {verb}"
+        return f"rule {rules[0][0]} {'allows' if verb == 'allow' else 'denies'}"
+    return f"rules {', '.join(str(index) for index, _ in rules)} {verb}"

@@ -3,11 +3,20 @@
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    model_validator,
+)
 
 from app.access.conditions import ATTRIBUTE_PATTERN, MAX_INTEGER, MAX_TEXT
 from app.access.policies import PERMISSION_PATTERN, RULE_PATTERN
-from app.core.validation import RequestModel, Text
+from app.core.validation import RequestModel, Text, storable_text
 
 MAX_RULES: Final = 64
 ROLE_NAME_PATTERN: Final = r"^[a-z][a-z0-9_]{1,62}$"
@@ -28,7 +37,7 @@ EXAMPLE: Final[dict[str, Any]] = {
 RoleName = Annotated[str, Field(pattern=ROLE_NAME_PATTERN)]
 Description = Annotated[Text, Field(max_length=500)]
 Permission = Annotated[str, Field(pattern=f"^{PERMISSION_PATTERN.pattern}$", max_length=130)]
-EqualText = Annotated[StrictStr, Text, Field(max_length=MAX_TEXT)]
+EqualText = Annotated[StrictStr, AfterValidator(storable_text), Field(max_length=MAX_TEXT)]
 EqualInteger = Annotated[StrictInt, Field(ge=-MAX_INTEGER, le=MAX_INTEGER)]
 
 
