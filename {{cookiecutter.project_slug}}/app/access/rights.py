@@ -74,10 +74,8 @@ def first_uncovered(rights: Rights, wanted: Rights) -> str | None:
     Words that no rule names all fare alike, so one of them, spelled `*`, stands for all.
     """
     for permission in _permissions_told_apart(rights, wanted):
-        held = rights.decide(permission)
-        if rights.person is None:
-            held = _without_ownership(held)
-        if not _within(wanted.decide(permission), held):
+        asked = wanted.decide(permission)
+        if asked is not DENIED and not _within(asked, _given_to(rights, permission)):
             return permission
     return None
 
@@ -92,9 +90,10 @@ def _permissions_told_apart(*all_rights: Rights) -> Iterator[str]:
     return (f"{resource}:{action}" for resource, action in product(sorted(resources), sorted(actions)))
 
 
-def _without_ownership(held: Decision) -> Decision:
+def _given_to(rights: Rights, permission: str) -> Decision:
     """An API key owns nothing: what it may do to its own is nothing that it could hand on."""
-    if held.allow_if is None:
+    held = rights.decide(permission)
+    if rights.person is not None or held.allow_if is None:
         return held
     return Decision(tuple(condition for condition in held.allow_if if condition != OWNER), held.deny_if)
 

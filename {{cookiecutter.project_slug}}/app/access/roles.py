@@ -19,7 +19,7 @@ from app.access.errors import (
     UnknownRole,
 )
 from app.access.models import RBACPolicy
-from app.access.policies import CompiledPolicy, InvalidRule, compile_rules
+from app.access.policies import ADMIN, CompiledPolicy, InvalidRule, compile_rules, default_rules
 from app.access.rights import Rights, first_uncovered
 from app.core.pagination import CursorCodec, PageRequest, fetch_page
 
@@ -41,7 +41,7 @@ async def refuse_escalation(
     if rules is None:
         names = await session.scalars(select(RBACPolicy.name).order_by(RBACPolicy.name))
         raise UnknownRole(f"There is no role {role}.", known=list(names))
-    refuse_uncovered(rights, _compile(role, rules), scopes)
+    refuse_uncovered(rights, _compile(rules), scopes)
 
 
 def refuse_uncovered(rights: Rights, policy: CompiledPolicy, scopes: Iterable[str] | None = None) -> None:
@@ -144,17 +144,15 @@ async def _lock(
         raise RoleNotFound
     if role.is_default:
         raise DefaultRole(f"Make a role of your own with the rules of {name} and what you want of it.")
-    refuse_uncovered(rights, _compile(name, role.rules))
+    refuse_uncovered(rights, _compile(role.rules))
     if expected_version is not None and role.version != expected_version:
         raise RoleChanged("Read it again and repeat the change.")
     return role
 
 
-def _compile(name: str, rules: list[Any]) -> CompiledPolicy:
-    """What is not understood denies everything, but may be more than that to a later release."""
+def _compile(rules: list[Any]) -> CompiledPolicy:
+    """What is not understood denies everything, but to a later release may be anything: it counts as all."""
     try:
         return compile_rules(rules)
-    except InvalidRule as error:
-        raise PrivilegeEscalation(
-            f"The rules of {name} are not understood, so nobody can give it."
-        ) from error
+    except InvalidRule:
+        return compile_rules(default_rules(ADMIN))

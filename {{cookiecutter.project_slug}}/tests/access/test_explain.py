@@ -14,6 +14,7 @@ from tests.conftest import TestTenant
 from tests.people import MakePerson, allow, deny, make_role
 
 EXPLAIN = "/v1/access/explain"
+PAGE = (Path(__file__).resolve().parents[2] / "docs/access.md").read_text()
 
 
 async def test_each_outcome_names_its_rules(tenant: TestTenant, make_person: MakePerson) -> None:
@@ -130,9 +131,8 @@ async def test_a_role_that_is_changed_is_explained_anew(tenant: TestTenant, make
 async def test_the_role_of_the_documents_is_explained_as_they_tell(
     tenant: TestTenant, make_person: MakePerson
 ) -> None:
-    text = (Path(__file__).resolve().parents[2] / "docs/access.md").read_text()
-    (role,) = re.findall(r"-d '(\{\n.*?)'\n", text, re.DOTALL)
-    (answer,) = re.findall(r"```json\n(.*?)```", text, re.DOTALL)
+    (role,) = re.findall(r"-d '(\{\n.*?)'\n", PAGE, re.DOTALL)
+    (answer,) = re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
     assert (await tenant.client.post("/v1/roles", json=json.loads(role))).status_code == 201
     person = await make_person(tenant, role="read_only")
     tag = (await tenant.client.get(person.path)).headers["etag"]
