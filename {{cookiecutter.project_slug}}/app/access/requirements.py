@@ -101,7 +101,6 @@ class GuardedRoute(APIRoute):
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
-
         by_object = evaluates_conditions(self)
 
         async def guarded(request: Request) -> Response:

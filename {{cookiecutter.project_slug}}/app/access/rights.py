@@ -42,25 +42,22 @@ class Grant:
     def allows(self, kind: ObjectType, item: object) -> bool:
         """Whether it is given for this object."""
         self.was_asked = True
-        person, (allow_if, deny_if) = self.rights.person, self._conditions()
-        if any(condition.holds(kind, item, person, unknown=True) for condition in deny_if):
+        person, decision = self.rights.person, self.decision
+        if any(condition.holds(kind, item, person, unknown=True) for condition in decision.deny_if):
             return False
-        return allow_if is None or any(
-            condition.holds(kind, item, person, unknown=False) for condition in allow_if
+        return decision.allow_if is None or any(
+            condition.holds(kind, item, person, unknown=False) for condition in decision.allow_if
         )
 
     def filters(self, kind: ObjectType) -> list[ColumnElement[bool]]:
         """Clauses that leave the rows for which it is given: `.where(*grant.filters(kind))`."""
         self.was_asked = True
-        person, (allow_if, deny_if) = self.rights.person, self._conditions()
-        clauses = [not_(condition.clause(kind, person, unknown=True)) for condition in deny_if]
-        if allow_if is not None:
-            allowed = (condition.clause(kind, person, unknown=False) for condition in allow_if)
+        person, decision = self.rights.person, self.decision
+        clauses = [not_(condition.clause(kind, person, unknown=True)) for condition in decision.deny_if]
+        if decision.allow_if is not None:
+            allowed = (condition.clause(kind, person, unknown=False) for condition in decision.allow_if)
             clauses.append(or_(false(), *allowed))
         return clauses
-
-    def _conditions(self) -> tuple[tuple[Condition, ...] | None, tuple[Condition, ...]]:
-        return self.decision.allow_if, self.decision.deny_if
 
 
 def covers(rights: Rights, wanted: Rights) -> bool:
@@ -71,7 +68,8 @@ def covers(rights: Rights, wanted: Rights) -> bool:
 def first_uncovered(rights: Rights, wanted: Rights) -> str | None:
     """A permission that `wanted` allows for an object for which `rights` do not; `*` is any other word.
 
-    Words that no rule names all fare alike, so one of them, spelled `*`, stands for all.
+    Words that no rule names all fare alike, so one of them, spelled `*`, stands for all: only a rule with a
+    wildcard reaches them.
     """
     for permission in _permissions_told_apart(rights, wanted):
         asked = wanted.decide(permission)
@@ -83,10 +81,8 @@ def first_uncovered(rights: Rights, wanted: Rights) -> str | None:
 def _permissions_told_apart(*all_rights: Rights) -> Iterator[str]:
     patterns = {rule.permission for rights in all_rights for rule in rights.policy.rules}
     patterns |= {scope for rights in all_rights for scope in rights.scopes or ()}
-    resources, actions = {"*"}, {"*"}
-    for resource, _, action in (pattern.partition(":") for pattern in patterns):
-        resources.add(resource)
-        actions.add(action)
+    words = [pattern.split(":") for pattern in patterns]
+    resources, actions = {resource for resource, _ in words}, {action for _, action in words}
     return (f"{resource}:{action}" for resource, action in product(sorted(resources), sorted(actions)))
 
 

@@ -1,12 +1,14 @@
 """Rules decide as written: default deny, wildcards, conditions, deny wins, and nothing is guessed."""
 
 import uuid
+from itertools import product
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.access.conditions import parse_condition
 from app.access.explain import explain
 from app.access.policies import (
     DEFAULT_ROLES,
@@ -21,7 +23,11 @@ from app.resources.models import Resource
 from app.resources.service import RESOURCES
 
 ME, OTHER = uuid.UUID(int=1), uuid.UUID(int=2)
+OWNERS = (ME, OTHER, None)
+NAMES = ("blue", "red", "1")
 TEAMS = ("blue", "red", 1, True, "1")
+VALUES = (*TEAMS, None, 1.0, False, {"team": "blue"}, ["blue"])
+ATTRIBUTES = ("data.team", "data.deep.team", "name", "name.team", "data", "colour")
 
 # Few words, so that rules meet each other.
 words = st.sampled_from(["resources", "jobs", "read", "update"])
@@ -32,7 +38,7 @@ conditions = st.one_of(
     st.just({"owner": True}),
     st.builds(
         lambda attribute, equals: {"attribute": attribute, "equals": equals},
-        st.sampled_from(["data.team", "data.deep.team", "name", "name.team", "data", "colour"]),
+        st.sampled_from(ATTRIBUTES),
         st.sampled_from(TEAMS),
     ),
 )
@@ -44,12 +50,11 @@ rules = st.builds(
     patterns,
     conditions,
 )
-teams = st.sampled_from([*TEAMS, None, 1.0, {"team": "blue"}, ["blue"]])
 resources = st.builds(
     Resource,
-    name=st.sampled_from(["blue", "red", "1"]),
-    owner_id=st.sampled_from([ME, OTHER, None]),
-    data=st.dictionaries(st.sampled_from(["team", "deep"]), teams),
+    name=st.sampled_from(NAMES),
+    owner_id=st.sampled_from(OWNERS),
+    data=st.dictionaries(st.sampled_from(["team", "deep"]), st.sampled_from(VALUES)),
 )
 
 
@@ -103,6 +108,22 @@ def test_decides_as_the_rules_read_one_by_one(
     outcome = grant.decision.outcome
     assert outcome == "conditional" or (outcome == "allowed") == expected
     assert explain(policy, "r", None, permission).outcome == outcome
+
+
+def test_each_condition_holds_for_each_object_as_it_reads() -> None:
+    stored: list[dict[str, Any]] = [{"owner": True}]
+    stored += [{"attribute": name, "equals": team} for name, team in product(ATTRIBUTES, TEAMS)]
+    data: list[dict[str, Any]] = [{}]
+    data += [{member: value} for member, value in product(("team", "deep"), VALUES)]
+    for one, name, owner, content, caller in product(stored, NAMES, OWNERS, data, (ME, None)):
+        condition = parse_condition(one)
+        assert condition is not None
+        assert condition.stored() == one
+        resource = Resource(name=name, owner_id=owner, data=content)
+        expected = holds(one, resource, caller)
+        for unknown in (True, False):
+            answer = condition.holds(RESOURCES, resource, caller, unknown=unknown)
+            assert answer is (unknown if expected is None else expected), (one, name, owner, content)
 
 
 @given(st.lists(rules, max_size=8), permissions, st.lists(patterns, max_size=3))

@@ -1,6 +1,7 @@
 """Whether one's rights are enough to give another's: exactly when no permission and no object tells."""
 
 import uuid
+from collections.abc import Iterable
 from itertools import product
 from typing import Any
 
@@ -36,27 +37,35 @@ conditions = st.sampled_from(
         {"attribute": "data.team", "equals": True},
     ]
 )
-rules = st.builds(
-    lambda make, permission, condition: make(permission, **condition),
-    st.sampled_from([allow, allow, deny]),
-    patterns,
-    conditions,
-)
-stored_rules = st.lists(rules, max_size=5)
+
+
+def rules_about(patterns: st.SearchStrategy[str]) -> st.SearchStrategy[list[Any]]:
+    rule = st.builds(
+        lambda make, permission, condition: make(permission, **condition),
+        st.sampled_from([allow, allow, deny]),
+        patterns,
+        conditions,
+    )
+    return st.lists(rule, max_size=5)
+
+
+stored_rules = rules_about(patterns)
+# Conditions meet each other only where the permission is the same.
+of_one_permission = rules_about(st.just("a:x"))
 scope_lists = st.none() | st.lists(patterns, max_size=3)
 
 
-def allowed(rights: Rights) -> set[tuple[str, int]]:
+def allowed(rights: Rights, permissions: Iterable[str] = UNIVERSE) -> set[tuple[str, int]]:
     """All that there is to allow, tried one by one."""
     return {
         (permission, index)
-        for permission in UNIVERSE
+        for permission in permissions
         for index, item in enumerate(OBJECTS)
         if rights.grant(permission).allows(RESOURCES, item)
     }
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(stored_rules, scope_lists, stored_rules, scope_lists)
 def test_rights_cover_exactly_what_brute_force_finds(
     held: list[Any], held_scopes: list[str] | None, wanted: list[Any], wanted_scopes: list[str] | None
@@ -66,12 +75,25 @@ def test_rights_cover_exactly_what_brute_force_finds(
     assert covers(rights, others) == (allowed(others) <= allowed(rights))
 
 
-@given(stored_rules, stored_rules)
+@settings(max_examples=300)
+@given(of_one_permission, of_one_permission)
+def test_conditions_cover_exactly_what_brute_force_finds(held: list[Any], wanted: list[Any]) -> None:
+    rights, others = Rights(compile_rules(held), None, ME), Rights(compile_rules(wanted), None, ME)
+    assert covers(rights, others) == (allowed(others, ["a:x"]) <= allowed(rights, ["a:x"]))
+
+
+@given(of_one_permission, of_one_permission)
 def test_a_key_hands_on_nothing_that_only_an_owner_has(held: list[Any], wanted: list[Any]) -> None:
     """It owns nothing, so what it could give to a person is what it may do to everybody's."""
     key, person = Rights(compile_rules(held)), Rights(compile_rules(wanted), None, ME)
     if covers(key, person):
-        assert allowed(person) <= allowed(key)
+        assert allowed(person, ["a:x"]) <= allowed(key, ["a:x"])
+
+
+def test_what_a_key_has_as_an_owner_is_nothing() -> None:
+    own = compile_rules([allow("a:x", owner=True)])
+    assert covers(Rights(own, None, ME), Rights(own))
+    assert not covers(Rights(own), Rights(own))
 
 
 @given(stored_rules)

@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from sqlalchemy import text
 
 from app.access import roles
-from tests.conftest import TestTenant
+from tests.conftest import TestOperator, TestTenant
 from tests.people import MakePerson, allow, deny, make_role
 
 PATH = "/v1/roles"
@@ -89,6 +89,18 @@ async def test_a_role_is_created_read_changed_listed_and_deleted(app: FastAPI, t
         ("roles.deleted", "editor", {"before": later, "after": None}),
         ("roles.updated", "editor", {"before": facts, "after": later}),
     ]
+
+
+async def test_what_an_operator_does_as_an_admin_is_on_the_trail_as_the_operators(
+    app: FastAPI, client: httpx.AsyncClient, tenant: TestTenant, operator: TestOperator
+) -> None:
+    asked = {"email": tenant.login["email"], "reason": "Ticket 4711: a role is missing", "minutes": 1}
+    acting = await operator.client.post(f"/v1/tenants/{tenant.id}/impersonations", json=asked)
+    headers = {"Authorization": f"Bearer {acting.json()['access_token']}"}
+    assert (await client.post(PATH, json={"name": "editor", "rules": []}, headers=headers)).status_code == 201
+    async with app.state.database.tenant(tenant.schema) as session:
+        query = text("SELECT actor_kind, actor_id FROM audit_logs WHERE action = 'roles.created'")
+        assert (await session.execute(query)).all() == [("operator", operator.id)]
 
 
 @pytest.mark.parametrize(
