@@ -153,7 +153,7 @@ def careless(app: FastAPI) -> Iterator[FastAPI]:
         return "leaked"
 
     @requires("resources:create")
-    async def forgetful(session: TenantSession, _grant: CurrentGrant) -> str:
+    async def forgetful(_grant: CurrentGrant, session: TenantSession) -> str:
         session.add(Resource(name="forgotten", data={}))
         await session.flush()
         return "leaked"

@@ -208,3 +208,28 @@ async def test_logins_go_on_while_people_are_changed(
 
     results = await asyncio.gather(*map(log_in_often, people), *map(change_often, people))
     assert {status for statuses in results for status in statuses} == {200}
+
+
+async def test_people_who_refresh_while_they_are_removed_are_refused_and_break_nothing(
+    app: FastAPI, tenant: TestTenant, make_person: MakePerson
+) -> None:
+    """A removal and a refresh may wait for each other: then one is told to try again, which is no fault."""
+    people = [await make_person(tenant, role="developer") for _ in range(6)]
+
+    async def refresh_until_refused(person: Person) -> int:
+        async with client_of(app) as client:
+            answer = await client.post("/v1/auth/login", json=person.login)
+            while answer.status_code in {200, 503}:
+                if answer.status_code == 200:
+                    body = {"refresh_token": answer.json()["refresh_token"]}
+                answer = await client.post("/v1/auth/refresh", json=body)
+            return answer.status_code
+
+    async def remove(person: Person) -> int:
+        await asyncio.sleep(0.1)
+        while (answer := await tenant.client.delete(person.path)).status_code == 503:
+            assert answer.headers["retry-after"] == "1"
+        return answer.status_code
+
+    results = await asyncio.gather(*map(refresh_until_refused, people), *map(remove, people))
+    assert results == [401] * 6 + [204] * 6
