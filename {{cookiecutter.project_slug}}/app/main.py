@@ -9,7 +9,9 @@ from fastapi import Depends, FastAPI
 from starlette.datastructures import State
 
 from app import gateway
-from app.access import PolicyStore, declared_access, deny_unguarded
+from app.access import PermissionCatalogue, PolicyStore, declared_access, deny_unguarded
+from app.access.router import access_router
+from app.access.router import router as roles_router
 from app.audit.router import router as audit_router
 from app.auth.api_key_router import router as api_keys_router
 from app.auth.authenticator import Authenticator
@@ -64,6 +66,8 @@ ROUTERS = (
     resources_router,
     users_router,
     audit_router,
+    roles_router,
+    access_router,
     operators_router,
     impersonations_router,
     health_router,
@@ -91,6 +95,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     _compose(app, settings)
     for router in (*ROUTERS, *((sign_up_router,) if settings.sign_up_enabled else ())):
         app.include_router(router)
+    app.state.permissions = PermissionCatalogue.of(app)
     install_problem_handlers(app)
     install_openapi(app, declared_access, is_exempt)
     install_docs(app, persistAuthorization=True, tryItOutEnabled=True)

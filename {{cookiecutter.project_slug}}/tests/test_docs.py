@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import typer
 
+from app.access import declared_access
 from app.cli import cli
 from app.core.openapi import api_routes
 from app.core.settings import Settings
@@ -94,3 +95,18 @@ def test_each_claim_about_security_is_shown_by_a_test_that_there_is() -> None:
                 path,
                 test,
             )
+
+
+def test_every_route_about_roles_is_told_with_its_permission(settings: Settings) -> None:
+    text = (ROOT / "docs/access.md").read_text()
+    rows = re.findall(r"^\| (`[A-Z]+ /v1.*?) \| `([a-z_:]+)` \|", text, re.MULTILINE)
+    told = {
+        (route, permission) for cell, permission in rows for route in re.findall(r"[A-Z]+ /v1/[^`]+", cell)
+    }
+    declared = {
+        (f"{method} {route.path}", declared_access(route.endpoint))
+        for route in api_routes(create_app(settings))
+        for method in route.methods or ()
+    }
+    assert told <= declared
+    assert {route for route, _ in told} >= {route for route, _ in declared if "/v1/roles" in route}

@@ -1,6 +1,9 @@
-"""Who may do what: roles, their rules, and the check every route passes."""
+"""Who may do what: roles, their rules, the check every route passes, and who may give rights to whom."""
 
-from app.access.policies import ADMIN, DEFAULT_ROLES, default_rules
+from app.access.catalogue import PermissionCatalogue
+from app.access.conditions import ObjectType
+from app.access.dependencies import CurrentGrant, CurrentRights
+from app.access.policies import ADMIN, DEFAULT_ROLES, compile_rules, default_rules
 from app.access.requirements import (
     OPERATORS,
     PERSONAL,
@@ -14,6 +17,9 @@ from app.access.requirements import (
     public,
     requires,
 )
+from app.access.rights import Grant, Rights, covers
+from app.access.roles import refuse_escalation
+from app.access.schemas import RoleName
 from app.access.service import PolicyStore, create_default_policies
 
 __all__ = [
@@ -22,8 +28,17 @@ __all__ = [
     "OPERATORS",
     "PERSONAL",
     "PUBLIC",
+    "CurrentGrant",
+    "CurrentRights",
+    "Grant",
     "GuardedRoute",
+    "ObjectType",
+    "PermissionCatalogue",
     "PolicyStore",
+    "Rights",
+    "RoleName",
+    "compile_rules",
+    "covers",
     "create_default_policies",
     "declared_access",
     "declared_action",
@@ -32,5 +47,6 @@ __all__ = [
     "operators_only",
     "personal",
     "public",
+    "refuse_escalation",
     "requires",
 ]

@@ -9,8 +9,10 @@ from typing import Any, Final, TypeVar
 
 import structlog
 from fastapi import Request, Response
+from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
+from app.access.dependencies import current_grant
 from app.access.policies import PERMISSION_PATTERN
 from app.access.service import PolicyStore
 from app.core.context import OperatorRef, Principal, TenantRef
@@ -34,7 +36,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def requires(permission: str) -> Callable[[F], F]:
-    """Declare that an endpoint needs `resource:action`. Raises ValueError for another form."""
+    """Declare that an endpoint needs `resource:action`. Raises ValueError for another form.
+
+    A role may give it for some objects only. Then an endpoint is refused unless it takes the `CurrentGrant`
+    and holds that against each object: there is no other way to keep a condition.
+    """
     if not PERMISSION_PATTERN.fullmatch(permission):
         raise ValueError(f"not a permission: {permission!r}")
 
@@ -97,9 +103,10 @@ class GuardedRoute(APIRoute):
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
+        by_object = evaluates_conditions(self)
 
         async def guarded(request: Request) -> Response:
-            await check_access(request, declared_access(self.endpoint))
+            await check_access(request, declared_access(self.endpoint), by_object=by_object)
             strict = StrictRequest(request.scope, request.receive)
             if self.body_field is not None:
                 strict.require_json_type()
@@ -117,8 +124,20 @@ class GuardedRoute(APIRoute):
         return guarded
 
 
-async def check_access(request: Request, permission: str | None) -> None:
-    """Let the request pass or raise: Unauthorized without a principal, Forbidden without the permission."""
+def evaluates_conditions(route: APIRoute) -> bool:
+    """True when the endpoint, or what it depends on, takes the `CurrentGrant`."""
+
+    def takes_grant(dependant: Dependant) -> bool:
+        return dependant.call is current_grant or any(map(takes_grant, dependant.dependencies))
+
+    return takes_grant(route.dependant)
+
+
+async def check_access(request: Request, permission: str | None, *, by_object: bool = False) -> None:
+    """Let the request pass or raise: Unauthorized without a principal, Forbidden without the permission.
+
+    `by_object` says that the endpoint will hold a conditional permission against its objects.
+    """
     request.scope[_CHECKED] = True
     if permission == PUBLIC:
         return
@@ -140,10 +159,25 @@ async def check_access(request: Request, permission: str | None) -> None:
         if principal.kind != "user" or principal.actor_id is not None:
             raise Forbidden("Only a person who logged in may do this, for their own account.")
         return
+    await _check_grant(request, tenant, principal, permission, by_object=by_object)
+
+
+async def _check_grant(
+    request: Request, tenant: TenantRef, principal: Principal, permission: str, *, by_object: bool
+) -> None:
     policies: PolicyStore = request.app.state.policies
     epoch: int | None = getattr(request.state, "roles_epoch", None)
-    if not await policies.allows(tenant, principal, permission, epoch=epoch):
+    rights = await policies.rights(tenant, principal, epoch=epoch)
+    grant = rights.grant(permission)
+    outcome = grant.decision.outcome
+    if outcome == "denied":
         raise Forbidden(f"This needs the permission {permission}.", permission=permission)
+    if outcome == "conditional" and not by_object:
+        raise Forbidden(
+            f"Your role allows {permission} under a condition, which this route cannot evaluate.",
+            permission=permission,
+        )
+    request.state.rights, request.state.grant = rights, grant
 
 
 def _check_operator(request: Request, operator: OperatorRef | None, principal: Principal | None) -> None:

@@ -15,8 +15,8 @@ from app.access.policies import (
     InvalidRule,
     compile_rules,
     default_rules,
-    scopes_allow,
 )
+from app.access.rights import Rights
 from app.core.cache import SingleFlightCache
 from app.core.context import Principal, TenantRef
 from app.core.database import TenantDatabases
@@ -35,18 +35,20 @@ class PolicyStore:
         self._databases = databases
         self._roles = SingleFlightCache(self._load, ttl_seconds=ttl_seconds, size=MAX_TENANTS)
 
-    async def allows(
-        self, tenant: TenantRef, principal: Principal, permission: str, *, epoch: int | None = None
-    ) -> bool:
-        """True when the principal's role, and its key's scopes, allow the permission in this tenant.
+    async def rights(self, tenant: TenantRef, principal: Principal, *, epoch: int | None) -> Rights:
+        """What the principal's role, narrowed by its key's scopes, allows in this tenant.
 
         `epoch` is that of the tenant's roles in Redis: under another one they are read again at once.
         """
-        if principal.tenant_id != tenant.id:
-            return False
-        roles = await self._roles.get((tenant, epoch))
-        policy = roles.get(principal.role, DENY_ALL)
-        return policy.allows(permission) and scopes_allow(principal.scopes, permission)
+        policy = None
+        if principal.tenant_id == tenant.id:
+            policy = await self.policy(tenant, principal.role, epoch=epoch)
+        person = principal.subject if principal.kind == "user" else None
+        return Rights(policy or DENY_ALL, principal.scopes, person)
+
+    async def policy(self, tenant: TenantRef, role: str, *, epoch: int | None) -> CompiledPolicy | None:
+        """The rules of a role; None when the tenant has no such role."""
+        return (await self._roles.get((tenant, epoch))).get(role)
 
     async def _load(self, key: tuple[TenantRef, int | None]) -> dict[str, CompiledPolicy]:
         tenant, _ = key

@@ -6,10 +6,10 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from app.access import GuardedRoute, requires
+from app.access import CurrentRights, GuardedRoute, requires
 from app.audit.dependencies import CurrentTrail
 from app.auth import api_keys
-from app.auth.api_keys import HashedKey, KeyRights
+from app.auth.api_keys import HashedKey, KeyRights, Maker
 from app.auth.models import APIKey
 from app.auth.passwords import PasswordHasher
 from app.auth.schemas import APIKeyCreate, APIKeyCreated, APIKeyRead, APIKeyRotate
@@ -30,6 +30,10 @@ CONFLICTS: Final = {"description": "The tenant has as many keys as it may have."
 router = APIRouter(prefix="/v1/api-keys", tags=["api-keys"], route_class=GuardedRoute)
 
 
+def _maker(principal: CurrentPrincipal, rights: CurrentRights, trail: CurrentTrail) -> Maker:
+    return Maker(principal, rights, trail)
+
+
 async def _hashed_key(request: Request, tenant: CurrentTenant, settings: CurrentSettings) -> HashedKey:
     hasher: PasswordHasher = request.app.state.key_hasher
     key_id = new_id()
@@ -41,6 +45,7 @@ async def _hashed_key(request: Request, tenant: CurrentTenant, settings: Current
 
 # Named before the session, so that it is made before the transaction begins.
 NewKey = Annotated[HashedKey, Depends(_hashed_key)]
+CurrentMaker = Annotated[Maker, Depends(_maker)]
 
 
 @router.post("", status_code=201, summary="Create an API key", responses={409: CONFLICTS})
@@ -49,15 +54,14 @@ async def create_api_key(
     *,
     hashed: NewKey,
     session: TenantSession,
-    principal: CurrentPrincipal,
-    trail: CurrentTrail,
+    maker: CurrentMaker,
     response: Response,
     body: APIKeyCreate,
 ) -> APIKeyCreated:
     """The key is in this answer and nowhere else. It may do what its role allows, narrowed by its scopes;
     give none that allow more than you may do."""
     rights = KeyRights(body.role, body.scopes, body.expires_at)
-    key = await api_keys.create_api_key(session, principal, trail, hashed, name=body.name, rights=rights)
+    key = await api_keys.create_api_key(session, maker, hashed, name=body.name, rights=rights)
     return _created(response, key, hashed)
 
 
@@ -91,8 +95,7 @@ async def rotate_api_key(
     *,
     hashed: NewKey,
     session: TenantSession,
-    principal: CurrentPrincipal,
-    trail: CurrentTrail,
+    maker: CurrentMaker,
     epochs: Epochs,
     response: Response,
     key_id: UUID,
@@ -101,8 +104,7 @@ async def rotate_api_key(
     """Answers a new key with the same name, role and scopes. The old one works for `overlap_seconds` more."""
     key = await api_keys.rotate_api_key(
         session,
-        principal,
-        trail,
+        maker,
         hashed,
         key_id,
         overlap=timedelta(seconds=body.overlap_seconds),

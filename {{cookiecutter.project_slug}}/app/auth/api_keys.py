@@ -11,6 +11,7 @@ from sqlalchemy import func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.access import Rights, refuse_escalation
 from app.audit.service import AuditTrail, snapshot
 from app.auth.errors import (
     APIKeyNotFound,
@@ -19,7 +20,6 @@ from app.auth.errors import (
     ExpiryInThePast,
     TooManyAPIKeys,
 )
-from app.auth.escalation import refuse_escalation
 from app.auth.models import APIKey
 from app.auth.service import add_api_key
 from app.core.context import Principal
@@ -52,20 +52,23 @@ class KeyRights:
     expires_at: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Maker:
+    """Who makes a key, with which rights, and the trail that tells of it."""
+
+    principal: Principal
+    rights: Rights
+    trail: AuditTrail
+
+
 async def create_api_key(
-    session: AsyncSession,
-    principal: Principal,
-    trail: AuditTrail,
-    hashed: HashedKey,
-    *,
-    name: str,
-    rights: KeyRights,
+    session: AsyncSession, maker: Maker, hashed: HashedKey, *, name: str, rights: KeyRights
 ) -> APIKey:
     """Raises UnknownRole, PrivilegeEscalation, APIKeyOutlivesMaker, ExpiryInThePast, TooManyAPIKeys, and
     Forbidden for an operator who acts as a user.
     """
-    key = await _add(session, principal, hashed, name, rights)
-    await trail.record(
+    key = await _add(session, maker, hashed, name, rights)
+    await maker.trail.record(
         session,
         "api_keys.create",
         target_kind="api_key",
@@ -94,8 +97,7 @@ async def get_api_key(session: AsyncSession, key_id: UUID) -> APIKey:
 
 async def rotate_api_key(
     session: AsyncSession,
-    principal: Principal,
-    trail: AuditTrail,
+    maker: Maker,
     hashed: HashedKey,
     key_id: UUID,
     *,
@@ -112,15 +114,15 @@ async def rotate_api_key(
     _refuse_ended(old)
     scopes = None if old.scopes is None else tuple(old.scopes)
     rights = KeyRights(old.role, scopes, expires_at or old.expires_at)
-    key = await _add(session, principal, hashed, old.name, rights)
+    key = await _add(session, maker, hashed, old.name, rights)
     ends = {"expires_at": func.least(APIKey.expires_at, func.now() + overlap)}
     await session.execute(
         update(APIKey)
         .where(APIKey.id == old.id)
         .values(replaced_by=key.id, **(ends if overlap else {"revoked_at": utc_now()}))
     )
-    on_commit(session, partial(epochs.principal_changed, principal.tenant_id, old.id))
-    await trail.record(
+    on_commit(session, partial(epochs.principal_changed, maker.principal.tenant_id, old.id))
+    await maker.trail.record(
         session,
         "api_keys.rotate",
         target_kind="api_key",
@@ -147,11 +149,12 @@ async def revoke_api_key(
 
 
 async def _add(
-    session: AsyncSession, principal: Principal, hashed: HashedKey, name: str, rights: KeyRights
+    session: AsyncSession, maker: Maker, hashed: HashedKey, name: str, rights: KeyRights
 ) -> APIKey:
+    principal = maker.principal
     if principal.actor_id is not None:
         raise Forbidden("An operator who acts as a user may not make API keys, which would outlast that.")
-    await refuse_escalation(session, principal, rights.role, rights.scopes)
+    await refuse_escalation(session, maker.rights, rights.role, rights.scopes)
     await _refuse_outliving(session, principal, rights.expires_at)
     await _refuse_too_many(session)
     try:

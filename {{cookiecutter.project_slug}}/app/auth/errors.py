@@ -58,13 +58,3 @@ class ExpiryInThePast(Unprocessable):
 class APIKeyOutlivesMaker(Forbidden):
     slug = "api-key-outlives-maker"
     title = "An API key may make none that expires later than itself"
-
-
-class UnknownRole(Unprocessable):
-    slug = "unknown-role"
-    title = "There is no role of this name"
-
-
-class PrivilegeEscalation(Forbidden):
-    slug = "privilege-escalation"
-    title = "Nobody may give rights that they do not have themselves"

@@ -1,6 +1,7 @@
 """API keys and sessions of one tenant: make, list, end."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -48,6 +49,31 @@ async def add_api_key(
     session.add(key)
     await session.flush()
     return key
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRights:
+    """`refusal` says why the key opens nothing any more."""
+
+    role: str
+    scopes: tuple[str, ...] | None
+    refusal: str | None
+
+
+async def find_key_rights(session: AsyncSession, key_id: UUID) -> KeyRights | None:
+    """What gives a key its rights; None when there is no such key."""
+    query = select(APIKey.role, APIKey.scopes, APIKey.revoked_at, APIKey.expires_at).where(
+        APIKey.id == key_id
+    )
+    row = (await session.execute(query)).one_or_none()
+    if row is None:
+        return None
+    refusal = None
+    if row.revoked_at is not None:
+        refusal = "The API key is revoked."
+    elif row.expires_at is not None and row.expires_at <= utc_now():
+        refusal = "The API key has expired."
+    return KeyRights(row.role, None if row.scopes is None else tuple(row.scopes), refusal)
 
 
 async def delete_api_keys(session: AsyncSession, *, name: str) -> None:

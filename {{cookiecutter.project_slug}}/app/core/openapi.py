@@ -83,6 +83,7 @@ TAGS: Final = [
     {"name": "resources", "description": "The sample tenant-owned resource."},
     {"name": "users", "description": "The people of the tenant."},
     {"name": "audit", "description": "Who did what in the tenant."},
+    {"name": "access", "description": "Roles, their rules, and why something is allowed or not."},
     {"name": "tenants", "description": "The tenants of the platform, for its operators."},
     {"name": "operators", "description": "The people who run the platform, and their trail."},
     {"name": "health", "description": "For load balancers and orchestrators."},

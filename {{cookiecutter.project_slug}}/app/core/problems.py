@@ -7,6 +7,7 @@ from typing import Any, Final
 import orjson
 import structlog
 from asyncpg.exceptions import (
+    DeadlockDetectedError,
     InvalidAuthorizationSpecificationError,
     OperatorInterventionError,
     PostgresConnectionError,
@@ -33,6 +34,7 @@ OUTAGES: Final = (
     OperatorInterventionError,  # Starting, stopping, or a statement that took too long.
     TooManyConnectionsError,
     InvalidAuthorizationSpecificationError,  # Our password was rotated, and this process has the old one.
+    DeadlockDetectedError,  # Two requests waited for each other; this one was rolled back, so repeat it.
     PoolTimeout,
     RedisError,
     OSError,

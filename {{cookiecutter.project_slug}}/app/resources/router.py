@@ -5,7 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Response
 
-from app.access import GuardedRoute, requires
+from app.access import CurrentGrant, GuardedRoute, requires
 from app.audit.dependencies import CurrentTrail
 from app.core.dependencies import CurrentPrincipal, CurrentTenant, Cursors, TenantSession
 from app.core.entity_tags import ExpectedVersions, KnownVersions, entity_tag
@@ -20,13 +20,15 @@ router = APIRouter(prefix="/v1/resources", tags=["resources"], route_class=Guard
 @router.post("", status_code=201, summary="Create a resource")
 @requires("resources:create")
 async def create_resource(
+    *,
     session: TenantSession,
     principal: CurrentPrincipal,
     trail: CurrentTrail,
+    grant: CurrentGrant,
     response: Response,
     body: ResourceCreate,
 ) -> ResourceRead:
-    resource = await service.create_resource(session, principal, trail, name=body.name, data=body.data)
+    resource = await service.create_resource(session, principal, trail, grant, name=body.name, data=body.data)
     response.headers["Location"] = f"{router.prefix}/{resource.id}"
     return _read(response, resource)
 
@@ -36,11 +38,14 @@ async def create_resource(
 async def list_resources(
     session: TenantSession,
     tenant: CurrentTenant,
+    grant: CurrentGrant,
     cursors: Cursors,
     page: Annotated[PageRequest, Depends(page_request)],
 ) -> Page[ResourceRead]:
-    """Newest first."""
-    rows, next_cursor = await service.list_resources(session, page, cursors=cursors, tenant_id=tenant.id)
+    """Newest first, and only what you may read."""
+    rows, next_cursor = await service.list_resources(
+        session, grant, page, cursors=cursors, tenant_id=tenant.id
+    )
     return Page(items=[ResourceRead.model_validate(row) for row in rows], next_cursor=next_cursor)
 
 
@@ -52,10 +57,15 @@ async def list_resources(
 )
 @requires("resources:read")
 async def read_resource(
-    session: TenantSession, response: Response, resource_id: UUID, known_versions: KnownVersions
+    *,
+    session: TenantSession,
+    grant: CurrentGrant,
+    response: Response,
+    resource_id: UUID,
+    known_versions: KnownVersions,
 ) -> ResourceRead | Response:
     """With `If-None-Match`, only if it changed since: otherwise 304."""
-    resource = await service.get_resource(session, resource_id)
+    resource = await service.get_resource(session, grant, resource_id)
     if known_versions is None or resource.version in known_versions:
         return Response(status_code=304, headers={"ETag": entity_tag(resource.version)})
     return _read(response, resource)
@@ -67,6 +77,7 @@ async def update_resource(
     *,
     session: TenantSession,
     trail: CurrentTrail,
+    grant: CurrentGrant,
     response: Response,
     resource_id: UUID,
     expected_versions: ExpectedVersions,
@@ -75,7 +86,7 @@ async def update_resource(
     """With `If-Match`, only if nobody changed it since: otherwise 412."""
     changes = body.model_dump(exclude_none=True)
     resource = await service.update_resource(
-        session, trail, resource_id, changes, expected_versions=expected_versions
+        session, trail, grant, resource_id, changes, expected_versions=expected_versions
     )
     return _read(response, resource)
 
@@ -83,10 +94,15 @@ async def update_resource(
 @router.delete("/{resource_id}", status_code=204, summary="Delete a resource")
 @requires("resources:delete")
 async def delete_resource(
-    session: TenantSession, trail: CurrentTrail, resource_id: UUID, expected_versions: ExpectedVersions
+    *,
+    session: TenantSession,
+    trail: CurrentTrail,
+    grant: CurrentGrant,
+    resource_id: UUID,
+    expected_versions: ExpectedVersions,
 ) -> None:
     """With `If-Match`, only if nobody changed it since: otherwise 412."""
-    await service.delete_resource(session, trail, resource_id, expected_versions=expected_versions)
+    await service.delete_resource(session, trail, grant, resource_id, expected_versions=expected_versions)
 
 
 def _read(response: Response, resource: Resource) -> ResourceRead:

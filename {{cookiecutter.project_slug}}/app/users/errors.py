@@ -1,6 +1,6 @@
 """What can go wrong with people."""
 
-from app.core.errors import Conflict, NotFound
+from app.core.errors import AppError, Conflict, NotFound
 
 
 class UserNotFound(NotFound):
@@ -16,3 +16,19 @@ class EmailTaken(Conflict):
 class NotAUser(NotFound):
     slug = "not-a-user"
     title = "An API key has no profile"
+
+
+class UserChanged(AppError):
+    status = 412
+    slug = "user-changed"
+    title = "The user was changed since you read it"
+
+
+class LastAdmin(Conflict):
+    slug = "last-admin"
+    title = "A tenant keeps at least one active admin"
+
+
+class NotYetJoined(Conflict):
+    slug = "not-yet-joined"
+    title = "The user has not accepted the invitation"

@@ -3,14 +3,17 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Response
 
-from app.access import GuardedRoute, requires
-from app.core.dependencies import CurrentPrincipal, CurrentTenant, Cursors, TenantSession
+from app.access import CurrentRights, GuardedRoute, requires
+from app.audit.dependencies import CurrentTrail
+from app.core.dependencies import CurrentPrincipal, CurrentTenant, Cursors, Epochs, TenantSession
+from app.core.entity_tags import ExpectedVersions, entity_tag
 from app.core.pagination import Page, PageRequest, page_request
-from app.users import service
+from app.users import membership, service
 from app.users.errors import NotAUser
-from app.users.schemas import UserRead
+from app.users.models import User
+from app.users.schemas import UserRead, UserUpdate
 
 router = APIRouter(prefix="/v1/users", tags=["users"], route_class=GuardedRoute)
 
@@ -41,5 +44,56 @@ async def read_profile(session: TenantSession, principal: CurrentPrincipal) -> U
 
 @router.get("/{user_id}", summary="Read one person")
 @requires("users:read")
-async def read_user(session: TenantSession, user_id: UUID) -> UserRead:
-    return UserRead.model_validate(await service.get_user(session, user_id))
+async def read_user(session: TenantSession, response: Response, user_id: UUID) -> UserRead:
+    return _read(response, await service.get_user(session, user_id))
+
+
+@router.patch(
+    "/{user_id}",
+    summary="Give a person another role, disable or enable them",
+    responses={409: {"description": "It is the last active admin, or has not accepted the invitation."}},
+)
+@requires("users:update")
+async def update_user(
+    *,
+    session: TenantSession,
+    principal: CurrentPrincipal,
+    rights: CurrentRights,
+    epochs: Epochs,
+    trail: CurrentTrail,
+    response: Response,
+    user_id: UUID,
+    expected_versions: ExpectedVersions,
+    body: UserUpdate,
+) -> UserRead:
+    """Acts on the person's next request. You need all that their role allows, and the new one too."""
+    change = membership.Change(principal, rights, epochs, expected_versions, trail)
+    user = await membership.update_user(session, change, user_id, role=body.role, state=body.state)
+    return _read(response, user)
+
+
+@router.delete(
+    "/{user_id}",
+    status_code=204,
+    summary="Remove a person",
+    responses={409: {"description": "It is the last active admin."}},
+)
+@requires("users:delete")
+async def delete_user(
+    *,
+    session: TenantSession,
+    principal: CurrentPrincipal,
+    rights: CurrentRights,
+    epochs: Epochs,
+    trail: CurrentTrail,
+    user_id: UUID,
+    expected_versions: ExpectedVersions,
+) -> None:
+    """What they own stays, without an owner. You need all that their role allows."""
+    change = membership.Change(principal, rights, epochs, expected_versions, trail)
+    await membership.delete_user(session, change, user_id)
+
+
+def _read(response: Response, user: User) -> UserRead:
+    response.headers["ETag"] = entity_tag(user.version)
+    return UserRead.model_validate(user)

@@ -38,6 +38,12 @@ async def entry(tenant: TestTenant) -> str:
     return str(newest["sequence"])
 
 
+async def role(tenant: TestTenant) -> str:
+    name = f"mine_{uuid.uuid4().hex[:8]}"
+    assert (await tenant.client.post("/v1/roles", json={"name": name, "rules": []})).status_code == 201
+    return name
+
+
 async def api_key(tenant: TestTenant) -> str:
     answer = await tenant.client.post("/v1/api-keys", json={"name": "mine", "role": "read_only"})
     return str(answer.json()["id"])
@@ -46,6 +52,7 @@ async def api_key(tenant: TestTenant) -> str:
 # What a path may name, and how the tenant whose it is gets at one.
 IDS: dict[str, FindId] = {
     "key_id": api_key,
+    "name": role,
     "resource_id": resource,
     "sequence": entry,
     "session_id": user_session,

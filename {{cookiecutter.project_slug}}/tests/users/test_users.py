@@ -25,7 +25,16 @@ async def test_a_stranger_sees_nobody(tenant: TestTenant, stranger: TestTenant) 
 async def test_people_are_listed_and_read_without_their_hashes(tenant: TestTenant) -> None:
     (listed,) = (await tenant.client.get("/v1/users")).json()["items"]
     assert (await tenant.client.get(f"/v1/users/{listed['id']}")).json() == listed
-    assert set(listed) == {"id", "email", "full_name", "role", "state", "last_login_at", "created_at"}
+    assert set(listed) == {
+        "id",
+        "email",
+        "full_name",
+        "role",
+        "state",
+        "last_login_at",
+        "version",
+        "created_at",
+    }
 
 
 async def test_an_email_is_taken_once_whatever_its_case(tenant: TestTenant, database: Database) -> None:
