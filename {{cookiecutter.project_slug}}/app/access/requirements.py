@@ -14,6 +14,7 @@ from fastapi.routing import APIRoute
 
 from app.access.dependencies import current_grant
 from app.access.policies import PERMISSION_PATTERN
+from app.access.rights import Grant
 from app.access.service import PolicyStore
 from app.core.context import OperatorRef, Principal, TenantRef
 from app.core.errors import AppError, Forbidden, Unauthorized
@@ -115,6 +116,7 @@ class GuardedRoute(APIRoute):
                 async with AsyncExitStack() as transactions:
                     request.state.transactions = transactions
                     response = await handle(strict)
+                    _refuse_unasked(request)
                     await keep_answer(request, response)
             except Replay as known:
                 return known.response
@@ -188,6 +190,14 @@ def _check_operator(request: Request, operator: OperatorRef | None, principal: P
     raise getattr(request.state, "auth_error", None) or Unauthorized(
         "Send `Authorization: Bearer <operator's access token>`."
     )
+
+
+def _refuse_unasked(request: Request) -> None:
+    """What was done without a look at the condition under which it is allowed is undone."""
+    grant: Grant | None = getattr(request.state, "grant", None)
+    if grant is not None and grant.decision.outcome == "conditional" and not grant.was_asked:
+        log.error("condition_not_evaluated", permission=grant.permission)
+        raise Forbidden("This route did not evaluate the condition under which your role allows it.")
 
 
 def _refuse_unrecorded(request: Request, action: str | None, response: Response) -> None:

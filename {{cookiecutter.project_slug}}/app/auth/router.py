@@ -5,7 +5,7 @@ from functools import partial
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import JSONResponse
 
@@ -146,12 +146,12 @@ class JWKSResponse(JSONResponse):
     responses={304: {"description": "You have these keys already."}},
 )
 @public
-async def jwks(request: Request, if_none_match: Annotated[str | None, Header()] = None) -> Response:
+async def jwks(request: Request) -> Response:
     """RFC 7517. Cache for as long as Cache-Control says; a key is published before it signs."""
     answer = JWKSResponse(request.app.state.key_ring.jwks())
     tag = f'"{hashlib.sha256(answer.body).hexdigest()}"'
     headers = {"Cache-Control": f"public, max-age={JWKS_MAX_AGE.total_seconds():.0f}", "ETag": tag}
-    if is_known(tag, if_none_match):
+    if is_known(tag, request.headers.get("if-none-match")):
         return Response(status_code=304, headers=headers)
     answer.headers.update(headers)
     return answer

@@ -12,6 +12,7 @@ from app.access import CurrentGrant, GuardedRoute, requires
 from app.access.conditions import parse_condition
 from app.access.policies import compile_rules
 from app.access.rights import Rights
+from app.core.database import mark_recorded
 from app.core.dependencies import TenantSession
 from app.resources.models import Resource
 from app.resources.service import RESOURCES
@@ -156,6 +157,7 @@ def careless(app: FastAPI) -> Iterator[FastAPI]:
     async def forgetful(_grant: CurrentGrant, session: TenantSession) -> str:
         session.add(Resource(name="forgotten", data={}))
         await session.flush()
+        mark_recorded(session)
         return "leaked"
 
     router.add_api_route("/careless/unaware", unaware)
