@@ -11,6 +11,7 @@ from app import gateway
 from app.access import PolicyStore, declared_access, deny_unguarded
 from app.auth.authenticator import Authenticator
 from app.auth.key_ring import KeyRing
+from app.auth.password_changes import PasswordChanges
 from app.auth.passwords import PasswordHasher
 from app.auth.router import keys_router
 from app.auth.router import router as auth_router
@@ -27,6 +28,7 @@ from app.core.problems import install_problem_handlers
 from app.core.redis import make_redis
 from app.core.settings import Settings, load_settings
 from app.health.router import router as health_router
+from app.limits.failures import FailureThrottle
 from app.limits.plans import is_exempt
 from app.limits.service import DatabaseLimits, RateLimiter
 from app.operators.impersonation import Impersonations
@@ -123,10 +125,19 @@ def _compose(app: FastAPI, settings: Settings) -> None:
     state.key_hasher = PasswordHasher(
         rounds=settings.api_key_bcrypt_rounds, workers=settings.password_workers
     )
+    state.throttle = FailureThrottle(state.redis)
+    state.passwords = PasswordChanges(
+        databases=state.databases,
+        epochs=state.epochs,
+        throttle=state.throttle,
+        hasher=state.hasher,
+        service_name=settings.project_name,
+    )
     state.sessions = Sessions(
         databases=state.databases,
         registry=state.registry,
         epochs=state.epochs,
+        throttle=state.throttle,
         hasher=state.hasher,
         codec=state.codec,
         refresh_ttl_seconds=settings.refresh_token_ttl_seconds,

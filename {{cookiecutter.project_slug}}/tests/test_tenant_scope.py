@@ -82,6 +82,7 @@ ALLOWED: dict[Check, dict[str, str]] = {
     tenant_sessions: {
         "access/service.py": "compiles the policies of the tenant it is asked for",
         "auth/authenticator.py": "looks a credential up in the tenant that it names",
+        "auth/password_changes.py": "holds no connection while it hashes, in the tenant of the principal",
         "auth/sessions.py": "logs in to the tenant that the login names",
         "core/database.py": "finds the pool of a tenant's database",
         "core/dependencies.py": "gives a request the session in its tenant",

@@ -1,6 +1,6 @@
 """What a client hears when it cannot be authenticated: enough to act on, nothing to learn from."""
 
-from app.core.errors import NotFound, Unauthorized
+from app.core.errors import Forbidden, NotFound, Unauthorized, Unprocessable
 
 
 class InvalidCredentials(Unauthorized):
@@ -33,3 +33,15 @@ class AmbiguousCredentials(Unauthorized):
 class SessionNotFound(NotFound):
     slug = "session-not-found"
     title = "There is no such session"
+
+
+class WrongPassword(Forbidden):
+    """Not 401, at which clients end the session."""
+
+    slug = "wrong-password"
+    title = "The current password is wrong"
+
+
+class UnacceptablePassword(Unprocessable):
+    slug = "unacceptable-password"
+    title = "The new password is not acceptable"

@@ -8,7 +8,8 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from app.access import GuardedRoute, personal, public
 from app.auth import service
-from app.auth.schemas import JWKS, LoginRequest, RefreshRequest, SessionRead, TokenResponse
+from app.auth.password_changes import PasswordChanges
+from app.auth.schemas import JWKS, LoginRequest, PasswordChange, RefreshRequest, SessionRead, TokenResponse
 from app.auth.sessions import Device, Sessions, TokenPair
 from app.core.database import on_commit
 from app.core.dependencies import CurrentPrincipal, CurrentTenant, Cursors, Epochs, TenantSession
@@ -101,6 +102,30 @@ async def end_sessions(
     await service.end_sessions(session, principal.subject, but=keep)
     on_commit(session, partial(epochs.principal_changed, principal.tenant_id, principal.subject))
     await service.record_session(session, "auth.sessions_ended", user_id=principal.subject, session_id=None)
+
+
+@router.post(
+    "/password",
+    status_code=204,
+    summary="Change your password",
+    responses={
+        403: {"description": "The current password is wrong."},
+        422: {"description": "The new password is not acceptable."},
+        429: {"description": "Too many wrong passwords; wait as long as Retry-After says."},
+    },
+)
+@personal
+async def change_password(
+    request: Request, tenant: CurrentTenant, principal: CurrentPrincipal, body: PasswordChange
+) -> None:
+    """Ends all other sessions of your account. A wrong current password counts as a failed login."""
+    passwords: PasswordChanges = request.app.state.passwords
+    await passwords.change(
+        tenant,
+        principal,
+        current=body.current_password.get_secret_value(),
+        new=body.new_password.get_secret_value(),
+    )
 
 
 @keys_router.get("/.well-known/jwks.json", summary="Public keys that verify access tokens")
