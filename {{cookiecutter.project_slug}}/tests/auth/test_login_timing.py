@@ -15,7 +15,7 @@ SAMPLES = 200
 
 
 def chance_of_longer(first: list[float], second: list[float]) -> float:
-    """That the first of a pair took longer: Mann and Whitney's U over all pairs.."""
+    """That the first of a pair took longer: Mann and Whitney's U over all pairs; 0.5 is no difference."""
     longer = [one > other for one, other in product(first, second)]
     return sum(longer) / len(longer)
 
