@@ -18,6 +18,7 @@ from app.auth.authenticator import Authenticator
 from app.auth.key_verifier import KeyVerifier
 from app.auth.last_used import LastUsedRecorder, write_last_used
 from app.auth.live_keys import LiveKeys
+from app.auth.password_changes import PasswordChanges
 from app.auth.passwords import PasswordHasher
 from app.auth.router import keys_router, people_router
 from app.auth.router import router as auth_router
@@ -37,6 +38,7 @@ from app.core.problems import install_problem_handlers
 from app.core.redis import make_redis
 from app.core.settings import Settings, load_settings
 from app.health.router import router as health_router
+from app.limits.failures import FailureThrottle
 from app.limits.plans import is_exempt
 from app.limits.service import DatabaseLimits, RateLimiter
 from app.operators.impersonation import Impersonations
@@ -140,10 +142,19 @@ def _compose(app: FastAPI, settings: Settings) -> None:
     state.key_hasher = PasswordHasher(
         rounds=settings.api_key_bcrypt_rounds, workers=settings.password_workers
     )
+    state.throttle = FailureThrottle(state.redis)
+    state.passwords = PasswordChanges(
+        databases=state.databases,
+        epochs=state.epochs,
+        throttle=state.throttle,
+        hasher=state.hasher,
+        service_name=settings.project_name,
+    )
     state.sessions = Sessions(
         databases=state.databases,
         registry=state.registry,
         epochs=state.epochs,
+        throttle=state.throttle,
         hasher=state.hasher,
         codec=state.codec,
         refresh_ttl_seconds=settings.refresh_token_ttl_seconds,

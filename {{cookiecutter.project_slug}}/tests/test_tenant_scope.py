@@ -86,6 +86,7 @@ ALLOWED: dict[Check, dict[str, str]] = {
         "auth/authenticator.py": "looks a credential up in the tenant that it names",
         "auth/key_verifier.py": "looks an API key up in the tenant that it names",
         "auth/last_used.py": "writes what requests of each tenant noted",
+        "auth/password_changes.py": "holds no connection while it hashes, in the tenant of the principal",
         "auth/sessions.py": "logs in to the tenant that the login names",
         "cli/audit.py": "verifies the trails of the tenants that it is told",
         "cli/connections.py": "opens them for a command",

@@ -58,3 +58,15 @@ class ExpiryInThePast(Unprocessable):
 class APIKeyOutlivesMaker(Forbidden):
     slug = "api-key-outlives-maker"
     title = "An API key may make none that expires later than itself"
+
+
+class WrongPassword(Forbidden):
+    """Not 401, at which clients end the session."""
+
+    slug = "wrong-password"
+    title = "The current password is wrong"
+
+
+class UnacceptablePassword(Unprocessable):
+    slug = "unacceptable-password"
+    title = "The new password is not acceptable"

@@ -2,12 +2,14 @@
 
 import asyncio
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final, TypeVar, TypeVarTuple
 
 from passlib.context import CryptContext
+
+from app.auth.common_passwords import is_common
 
 R = TypeVar("R")
 Ts = TypeVarTuple("Ts")
@@ -86,9 +88,10 @@ def normalize(password: str) -> str:
 
 
 def validate_password(password: str, *, context: Sequence[str] = ()) -> None:
-    """Raises WeakPassword unless the length is right and no word of `context` (name, email) carries it.
+    """Raises WeakPassword unless the length is right, it is not common, and no word of `context` carries it.
 
-    Follows NIST SP 800-63B-4: length, no composition rules.
+    Every place where a password is set asks this. `context` holds the email and the names of the person, the
+    tenant and the service. Follows NIST SP 800-63B-4, 3.1.1.2: length, a blocklist, no composition rules.
     """
     normalized = normalize(password)
     if not MIN_LENGTH <= len(normalized) <= MAX_LENGTH:
@@ -97,8 +100,18 @@ def validate_password(password: str, *, context: Sequence[str] = ()) -> None:
         raise WeakPassword("must not contain control characters")
     if len(set(normalized)) < 4:
         raise WeakPassword("must not repeat a few characters")
+    if is_common(normalized):
+        raise WeakPassword("is among the most common ones, or one of them with digits or signs around it")
     folded = normalized.casefold()
-    for word in context:
-        known = normalize(word).casefold()
-        if len(known) >= MIN_CONTEXT_LENGTH and known in folded and len(known) * 2 > len(folded):
-            raise WeakPassword("must not be built from your name or email")
+    for word in _words(context):
+        if len(word) >= MIN_CONTEXT_LENGTH and word in folded and len(word) * 2 > len(folded):
+            raise WeakPassword("must not be built from your name or email, or the name of the organisation")
+
+
+def _words(context: Sequence[str]) -> Iterator[str]:
+    """Each of them, without its spaces, and of an email what stands before the @."""
+    for text in context:
+        known = normalize(text).casefold()
+        yield known
+        yield "".join(known.split())
+        yield known.partition("@")[0]

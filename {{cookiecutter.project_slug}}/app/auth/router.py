@@ -13,12 +13,13 @@ from app.access import GuardedRoute, personal, public, requires
 from app.audit.dependencies import CurrentTrail
 from app.audit.service import AuditTrail
 from app.auth import service
+from app.auth.password_changes import PasswordChanges
 from app.auth.rotation import JWKS_MAX_AGE
-from app.auth.schemas import JWKS, LoginRequest, RefreshRequest, SessionRead, TokenResponse
+from app.auth.schemas import JWKS, LoginRequest, PasswordChange, RefreshRequest, SessionRead, TokenResponse
 from app.auth.sessions import Device, Sessions, TokenPair
 from app.core.context import Principal
 from app.core.database import on_commit
-from app.core.dependencies import CurrentPrincipal, Cursors, Epochs, TenantSession
+from app.core.dependencies import CurrentPrincipal, CurrentTenant, Cursors, Epochs, TenantSession
 from app.core.entity_tags import is_known
 from app.core.epochs import ChangeEpochs
 from app.core.pagination import CursorCodec, Page, PageRequest, page_request
@@ -105,6 +106,30 @@ async def end_sessions(
     """Every access token of your account is refused from the next request on."""
     keep = principal.session_id if keep_current else None
     await _end_all(session, principal, principal.subject, trail, epochs, but=keep)
+
+
+@router.post(
+    "/password",
+    status_code=204,
+    summary="Change your password",
+    responses={
+        403: {"description": "The current password is wrong."},
+        422: {"description": "The new password is not acceptable."},
+        429: {"description": "Too many wrong passwords; wait as long as Retry-After says."},
+    },
+)
+@personal
+async def change_password(
+    request: Request, tenant: CurrentTenant, principal: CurrentPrincipal, body: PasswordChange
+) -> None:
+    """Ends all other sessions of your account. A wrong current password counts as a failed login."""
+    passwords: PasswordChanges = request.app.state.passwords
+    await passwords.change(
+        tenant,
+        principal,
+        current=body.current_password.get_secret_value(),
+        new=body.new_password.get_secret_value(),
+    )
 
 
 @people_router.get("", summary="List the sessions of a person")

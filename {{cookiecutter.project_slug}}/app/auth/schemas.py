@@ -50,6 +50,17 @@ class LoginRequest(RequestModel):
     password: LoginPassword
 
 
+class PasswordChange(RequestModel):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {"current_password": "correct horse battery", "new_password": "purple lantern 88"}
+        }
+    )
+
+    current_password: LoginPassword
+    new_password: LoginPassword
+
+
 class RefreshRequest(RequestModel):
     refresh_token: Annotated[str, Field(min_length=1, max_length=256)]
 

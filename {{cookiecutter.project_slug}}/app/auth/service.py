@@ -13,7 +13,7 @@ from app.audit import service as audit
 from app.auth import api_key_format
 from app.auth.api_key_format import GeneratedKey
 from app.auth.errors import SessionNotFound
-from app.auth.models import APIKey, UserSession
+from app.auth.models import APIKey, OneTimeToken, UserSession
 from app.core.database import utc_now
 from app.core.pagination import CursorCodec, PageRequest, fetch_page
 
@@ -126,6 +126,25 @@ async def forget_expired_sessions(session: AsyncSession, user_id: UUID) -> None:
     """With their refresh tokens: until then each of those is known, so that its return is noticed."""
     await session.execute(
         delete(UserSession).where(UserSession.user_id == user_id, UserSession.expires_at < utc_now())
+    )
+
+
+async def void_one_time_tokens(session: AsyncSession, user_id: UUID) -> None:
+    """No link that was mailed to a person before sets a password any more."""
+    voided = update(OneTimeToken).where(OneTimeToken.user_id == user_id, OneTimeToken.used_at.is_(None))
+    await session.execute(voided.values(used_at=utc_now()))
+
+
+async def record_password_change(session: AsyncSession, user_id: UUID) -> None:
+    """The row in the trail of the tenant."""
+    await audit.record(
+        session,
+        actor_kind="user",
+        actor_id=user_id,
+        action="auth.password_changed",
+        target_kind="user",
+        target_id=str(user_id),
+        correlation_id=structlog.contextvars.get_contextvars().get("correlation_id"),
     )
 
 

