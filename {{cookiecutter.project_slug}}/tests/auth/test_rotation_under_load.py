@@ -130,6 +130,7 @@ async def rotate(keys: Path, *options: str) -> Any:
     return json.loads(finished.stdout)
 
 
+@pytest.mark.nightly
 async def test_nobody_is_refused_while_keys_are_rotated(
     base_url: str, keys: Path, make_tenant: MakeTenant
 ) -> None:
