@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 from tests.conftest import TEMPLATE
+from tests.terraform.roots import blocks
 
 BOOT = TEMPLATE / "terraform/modules/timescale/boot.sh"
 SETTINGS = {"REGION": "eu-west-1", "POSTGRESQL_MAJOR": "18", "SSM_AGENT_VERSION": "latest"}
@@ -70,3 +71,11 @@ def test_the_database_serves_without_the_agent_that_comes_last(tmp_path: Path) -
     assert [call for call in calls if call in STEPS] == STEPS
     assert "systemctl poweroff" not in calls
     assert len([call for call in calls if "amazon-ssm-agent.deb" in call]) == 5
+
+
+def test_the_server_ends_before_its_volume_and_backups_do() -> None:
+    """So that the last snapshot is of a server that has stopped. No plan shows an order."""
+    (group,) = [
+        body["this"] for name, body in blocks(BOOT.parent, "resource") if name == "aws_autoscaling_group"
+    ]
+    assert {"${aws_ebs_volume.this}", "${aws_backup_selection.this}"} <= set(group["depends_on"])
