@@ -5,13 +5,18 @@ locals {
   family     = "valkey${split(".", var.engine_version)[0]}"
   nodes      = var.serverless != null ? null : var.nodes != null ? var.nodes : { replicas = 1, type = "cache.t4g.small" }
 
-  # Begin and end of both windows, in minutes of the day.
+  # Begin and end of both windows in minutes of the day, and their lengths.
   snapshot_minutes = [
     for time in regex("^([0-9:]+)-([0-9:]+)$", var.snapshot_window) : tonumber(split(":", time)[0]) * 60 + tonumber(split(":", time)[1])
   ]
+  snapshot_length = (local.snapshot_minutes[1] - local.snapshot_minutes[0] + 1440) % 1440
   maintenance_minutes = [
     for time in regex("^[a-z]{3}:([0-9:]+)-[a-z]{3}:([0-9:]+)$", var.maintenance_window) : tonumber(split(":", time)[0]) * 60 + tonumber(split(":", time)[1])
   ]
+  maintenance_days = [
+    for day in regex("^([a-z]{3}):[0-9:]+-([a-z]{3}):[0-9:]+$", var.maintenance_window) : index(["mon", "tue", "wed", "thu", "fri", "sat", "sun"], day)
+  ]
+  maintenance_length = ((local.maintenance_days[1] - local.maintenance_days[0]) * 1440 + local.maintenance_minutes[1] - local.maintenance_minutes[0] + 10080) % 10080
 }
 
 resource "aws_elasticache_replication_group" "this" {
@@ -63,10 +68,20 @@ resource "aws_elasticache_replication_group" "this" {
 
   lifecycle {
     precondition {
+      condition     = local.snapshot_length >= 60
+      error_message = "snapshot_window must last at least 60 minutes."
+    }
+
+    precondition {
+      condition     = local.maintenance_length >= 60 && local.maintenance_length < 1440
+      error_message = "maintenance_window must last at least 60 minutes and less than a day."
+    }
+
+    precondition {
       # On the clock's circle each window begins no sooner than the other one ends.
       condition = (
-        (local.maintenance_minutes[0] - local.snapshot_minutes[0] + 1440) % 1440 >= (local.snapshot_minutes[1] - local.snapshot_minutes[0] + 1440) % 1440 &&
-        (local.snapshot_minutes[0] - local.maintenance_minutes[0] + 1440) % 1440 >= (local.maintenance_minutes[1] - local.maintenance_minutes[0] + 1440) % 1440
+        (local.maintenance_minutes[0] - local.snapshot_minutes[0] + 1440) % 1440 >= local.snapshot_length &&
+        (local.snapshot_minutes[0] - local.maintenance_minutes[0] + 1440) % 1440 >= local.maintenance_length
       )
       error_message = "maintenance_window must not overlap snapshot_window, which recurs every day: choose other hours for one of them."
     }

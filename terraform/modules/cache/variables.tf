@@ -82,7 +82,7 @@ variable "external_user_ids" {
   }
 
   validation {
-    condition     = alltrue([for id in var.external_user_ids : can(regex("^[a-z](-?[a-z0-9]){0,39}$", id)) && id != "default"])
+    condition     = alltrue([for id in var.external_user_ids : can(regex("^[a-z](-?[a-z0-9])*$", id)) && length(id) <= 40 && id != "default"])
     error_message = "external_user_ids must hold ids of users (lower-case letters, digits and single hyphens, 40 at most), and never `default`, which needs no password."
   }
 }

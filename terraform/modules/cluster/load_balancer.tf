@@ -61,6 +61,12 @@ resource "aws_lb_listener" "https" {
   }
 }
 
+locals {
+  # Who asks for the AAAA record must get an answer.
+  everybody           = var.ipv6_enabled ? { everybody = "0.0.0.0/0", everybody-ipv6 = "::/0" } : { everybody = "0.0.0.0/0" }
+  ingress_cidr_blocks = var.ingress_cidr_blocks != null ? var.ingress_cidr_blocks : tomap(local.everybody)
+}
+
 resource "aws_security_group" "load_balancer" {
   name        = "${var.name}-alb"
   description = "Load balancer: HTTP and HTTPS in; out only to the services that ask for it"
@@ -71,7 +77,7 @@ resource "aws_security_group" "load_balancer" {
 resource "aws_vpc_security_group_ingress_rule" "load_balancer" {
   #checkov:skip=CKV_AWS_260:Port 80 only redirects to HTTPS
   for_each = merge([
-    for name, block in var.ingress_cidr_blocks : {
+    for name, block in local.ingress_cidr_blocks : {
       "${name}-http"  = { port = 80, block = block }
       "${name}-https" = { port = 443, block = block }
     }

@@ -131,13 +131,12 @@ variable "idle_timeout" {
 }
 
 variable "ingress_cidr_blocks" {
-  description = "Who may reach the load balancer, by name: IPv4 or IPv6 blocks. The default is everybody."
+  description = "Who may reach the load balancer, by name: IPv4 or IPv6 blocks. Null: everybody."
   type        = map(string)
-  default     = { everybody = "0.0.0.0/0" }
-  nullable    = false
+  default     = null
 
   validation {
-    condition     = length(var.ingress_cidr_blocks) > 0 && alltrue([for block in values(var.ingress_cidr_blocks) : can(cidrhost(block, 0))])
+    condition     = try(length(var.ingress_cidr_blocks) > 0 && alltrue([for block in values(var.ingress_cidr_blocks) : can(cidrhost(block, 0))]), var.ingress_cidr_blocks == null)
     error_message = "ingress_cidr_blocks must hold at least one block, each in CIDR notation such as 203.0.113.0/24 or ::/0."
   }
 }

@@ -1,13 +1,18 @@
 # The database itself. It has no public address, and there is no input that would give it one.
 
 locals {
-  # Begin and end of both windows, in minutes of the day.
+  # Begin and end of both windows in minutes of the day, and their lengths.
   backup_minutes = [
     for time in regex("^([0-9:]+)-([0-9:]+)$", var.backup_window) : tonumber(split(":", time)[0]) * 60 + tonumber(split(":", time)[1])
   ]
+  backup_length = (local.backup_minutes[1] - local.backup_minutes[0] + 1440) % 1440
   maintenance_minutes = [
     for time in regex("^[a-z]{3}:([0-9:]+)-[a-z]{3}:([0-9:]+)$", var.maintenance_window) : tonumber(split(":", time)[0]) * 60 + tonumber(split(":", time)[1])
   ]
+  maintenance_days = [
+    for day in regex("^([a-z]{3}):[0-9:]+-([a-z]{3}):[0-9:]+$", var.maintenance_window) : index(["mon", "tue", "wed", "thu", "fri", "sat", "sun"], day)
+  ]
+  maintenance_length = ((local.maintenance_days[1] - local.maintenance_days[0]) * 1440 + local.maintenance_minutes[1] - local.maintenance_minutes[0] + 10080) % 10080
 
   identifier = "${var.name}-database"
   family     = "postgres${split(".", var.engine_version)[0]}"
@@ -95,10 +100,20 @@ resource "aws_db_instance" "this" {
     ignore_changes = [restore_to_point_in_time, snapshot_identifier]
 
     precondition {
+      condition     = local.backup_length >= 30
+      error_message = "backup_window must last at least 30 minutes."
+    }
+
+    precondition {
+      condition     = local.maintenance_length >= 30 && local.maintenance_length < 1440
+      error_message = "maintenance_window must last at least 30 minutes and less than a day."
+    }
+
+    precondition {
       # On the clock's circle each window begins no sooner than the other one ends.
       condition = (
-        (local.maintenance_minutes[0] - local.backup_minutes[0] + 1440) % 1440 >= (local.backup_minutes[1] - local.backup_minutes[0] + 1440) % 1440 &&
-        (local.backup_minutes[0] - local.maintenance_minutes[0] + 1440) % 1440 >= (local.maintenance_minutes[1] - local.maintenance_minutes[0] + 1440) % 1440
+        (local.maintenance_minutes[0] - local.backup_minutes[0] + 1440) % 1440 >= local.backup_length &&
+        (local.backup_minutes[0] - local.maintenance_minutes[0] + 1440) % 1440 >= local.maintenance_length
       )
       error_message = "maintenance_window must not overlap backup_window, which recurs every day: choose other hours for one of them."
     }

@@ -67,7 +67,7 @@ variable "replicas" {
   }
 
   validation {
-    condition     = length(var.replicas) <= 15 && alltrue([for key in keys(var.replicas) : can(regex("^[a-z0-9](-?[a-z0-9]){0,15}$", key))])
+    condition     = length(var.replicas) <= 15 && alltrue([for key in keys(var.replicas) : can(regex("^[a-z0-9](-?[a-z0-9])*$", key)) && length(key) <= 16])
     error_message = "replicas: at most 15, named by up to 16 lower-case letters, digits and single hyphens."
   }
 }

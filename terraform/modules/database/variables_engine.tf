@@ -32,14 +32,14 @@ variable "blue_green_update" {
 }
 
 variable "engine_version" {
-  description = "PostgreSQL's version: a major such as `18`, so that RDS chooses the minor, or `18.1`. At least 15."
+  description = "PostgreSQL's version: a major such as `18`, so that RDS chooses the minor, or `18.1`. From 15 to 18."
   type        = string
   default     = "18"
   nullable    = false
 
   validation {
-    condition     = can(regex("^[0-9]+([.][0-9]+)?$", var.engine_version)) && try(tonumber(split(".", var.engine_version)[0]) >= 15, false)
-    error_message = "engine_version must be 15 or newer, as a major (`18`) or with its minor (`18.1`); older servers are not supported."
+    condition     = can(regex("^1[5-8]([.][0-9]+)?$", var.engine_version))
+    error_message = "engine_version must be 15 to 18, as a major (`18`) or with its minor (`18.1`); others are not supported."
   }
 }
 
@@ -128,5 +128,10 @@ variable "storage" {
   validation {
     condition     = (var.storage.iops == null) == (var.storage.throughput == null)
     error_message = "storage: give iops and throughput together, or neither."
+  }
+
+  validation {
+    condition     = try(var.storage.iops >= 12000 && var.storage.iops <= 64000 && var.storage.throughput >= 500 && var.storage.throughput <= 4000, var.storage.iops == null || var.storage.throughput == null)
+    error_message = "storage: iops must be 12000 to 64000 and throughput 500 to 4000; a gp3 volume from 400 GiB on has the least of both anyway."
   }
 }

@@ -34,14 +34,14 @@ resource "aws_vpc_endpoint" "s3" {
     Statement = [
       merge(local.own_principals, { Action = "s3:*" }),
       {
-        # Layers of images and packages of Amazon Linux: AWS keeps them in buckets of its own and signs for them itself.
+        # AWS's own buckets, with layers of images, for which ECR signs, and Systems Manager's agent, which anybody may read.
         Sid       = "AwsBuckets"
         Effect    = "Allow"
         Principal = "*"
         Action    = "s3:GetObject"
         Resource = [
           "arn:${local.partition}:s3:::prod-${var.region}-starport-layer-bucket/*",
-          "arn:${local.partition}:s3:::al2023-repos-${var.region}-de612dc2/*",
+          "arn:${local.partition}:s3:::amazon-ssm-${var.region}/*",
         ]
       },
     ]

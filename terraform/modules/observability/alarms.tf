@@ -9,7 +9,7 @@ locals {
     periods    = 5
   }
 
-  alarms = merge(local.load_balancer_alarms, local.service_alarms, local.queue_alarms, local.database_alarms, local.cache_alarms)
+  alarms = merge(local.load_balancer_alarms, local.service_alarms, local.task_alarms, local.queue_alarms, local.database_alarms, local.cache_alarms)
 
   critical_alarm_names = concat(
     [for alarm in aws_cloudwatch_metric_alarm.errors : alarm.alarm_name],
@@ -35,9 +35,10 @@ resource "aws_cloudwatch_metric_alarm" "this" {
   evaluation_periods  = each.value.periods
   datapoints_to_alarm = each.value.datapoints
   treat_missing_data  = each.value.missing
-  alarm_actions       = [aws_sns_topic.this.arn]
-  ok_actions          = [aws_sns_topic.this.arn]
-  tags                = var.tags
+  # Of what is critical the composite alarm tells, so that one outage is one message.
+  alarm_actions = each.value.critical ? [] : [aws_sns_topic.this.arn]
+  ok_actions    = each.value.critical ? [] : [aws_sns_topic.this.arn]
+  tags          = var.tags
 }
 
 resource "aws_cloudwatch_composite_alarm" "critical" {

@@ -16,16 +16,6 @@ locals {
     }
   ]
 
-  task_widgets = [
-    for services in length(var.services) == 0 ? [] : [var.services] : {
-      title = "Running tasks"
-      metrics = [
-        for name, service in services :
-        ["ECS/ContainerInsights", "RunningTaskCount", "ClusterName", service.cluster_name, "ServiceName", service.service_name, { label = name, stat = "Average" }]
-      ]
-    }
-  ]
-
   alarm_widgets = [
     for metric in distinct([for alarm in values(local.alarms) : "${alarm.namespace} ${alarm.metric}"]) : {
       title = metric
@@ -39,7 +29,7 @@ locals {
     }
   ]
 
-  widgets    = concat(local.traffic_widgets, local.task_widgets, local.alarm_widgets)
+  widgets    = concat(local.traffic_widgets, local.alarm_widgets)
   has_alarms = length(local.load_balancers) + length(local.alarms) > 0
 }
 

@@ -1,4 +1,4 @@
-# Errors and latency as clients see them, and targets that do not answer.
+# Errors and latency as clients see them, targets that do not answer, and no target at all.
 
 locals {
   load_balancers = var.load_balancer == null ? {} : { load-balancer = var.load_balancer }
@@ -27,11 +27,25 @@ locals {
           critical    = true
         })
       },
+      {
+        # A group without any task has none that fails, and reports nothing.
+        for group, suffix in balancer.target_group_arn_suffix : "${group}-none-healthy" => merge(local.alarm_defaults, {
+          description = "Tasks of ${group} that pass the load balancer's health check: none is left"
+          namespace   = "AWS/ApplicationELB"
+          metric      = "HealthyHostCount"
+          statistic   = "Maximum"
+          dimensions  = { LoadBalancer = balancer.arn_suffix, TargetGroup = suffix }
+          comparison  = "LessThanThreshold"
+          threshold   = 1
+          missing     = "breaching"
+          critical    = true
+        })
+      },
     ]
   ])...)
 }
 
-# A rate, so that it means the same by night and by day.
+# A rate, so that it means the same by night and by day. It is critical: the composite alarm tells of it.
 resource "aws_cloudwatch_metric_alarm" "errors" {
   for_each = local.load_balancers
 
@@ -42,8 +56,6 @@ resource "aws_cloudwatch_metric_alarm" "errors" {
   evaluation_periods  = 5
   datapoints_to_alarm = 3
   treat_missing_data  = "notBreaching"
-  alarm_actions       = [aws_sns_topic.this.arn]
-  ok_actions          = [aws_sns_topic.this.arn]
   tags                = var.tags
 
   metric_query {

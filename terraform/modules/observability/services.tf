@@ -1,4 +1,4 @@
-# How busy services are, and what waits in their queues.
+# Whether services run and how busy they are, and what waits in their queues.
 
 locals {
   service_alarms = merge(flatten([
@@ -15,6 +15,21 @@ locals {
       }
     ]
   ])...)
+
+  # Container Insights counts them. A service that is not there is not counted.
+  task_alarms = {
+    for name, service in var.services : "service-${name}-tasks" => merge(local.alarm_defaults, {
+      description = "Tasks of ${name} that run"
+      namespace   = "ECS/ContainerInsights"
+      metric      = "RunningTaskCount"
+      statistic   = "Maximum"
+      dimensions  = { ClusterName = service.cluster_name, ServiceName = service.service_name }
+      comparison  = "LessThanThreshold"
+      threshold   = service.min_tasks
+      missing     = "breaching"
+      critical    = true
+    }) if service.min_tasks > 0
+  }
 
   queue_alarms = merge(flatten([
     for name, queue in var.queues : [

@@ -116,15 +116,24 @@ variable "queues" {
 }
 
 variable "services" {
-  description = "ECS services to watch, by name: how busy in per cent their processors and memory may be."
+  description = <<-EOT
+    ECS services to watch, by name: how busy in per cent their processors and memory may be, and how many tasks must run;
+    0 for a service that may have none. Its cluster needs Container Insights.
+  EOT
   type = map(object({
     cluster_name = string
     cpu          = optional(number, 85)
     memory       = optional(number, 85)
+    min_tasks    = optional(number, 1)
     service_name = string
   }))
   default  = {}
   nullable = false
+
+  validation {
+    condition     = alltrue([for service in values(var.services) : service.min_tasks >= 0 && floor(service.min_tasks) == service.min_tasks])
+    error_message = "services: min_tasks must be a whole number of tasks, 0 for a service that may have none."
+  }
 
   validation {
     condition     = alltrue(flatten([for service in values(var.services) : [for share in [service.cpu, service.memory] : share > 0 && share < 100]]))

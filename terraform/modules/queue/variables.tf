@@ -28,7 +28,7 @@ variable "queues" {
   nullable = false
 
   validation {
-    condition     = length(var.queues) > 0 && alltrue([for key in keys(var.queues) : can(regex("^[a-z](-?[a-z0-9]){0,31}$", key)) && !endswith(key, "-dead")])
+    condition     = length(var.queues) > 0 && alltrue([for key in keys(var.queues) : can(regex("^[a-z](-?[a-z0-9])*$", key)) && length(key) <= 32 && !endswith(key, "-dead")])
     error_message = "queues must hold at least one queue, named by up to 32 lower-case letters, digits and single hyphens; `-dead` is the end of a dead letter queue's name."
   }
 
@@ -54,8 +54,8 @@ variable "queues" {
   }
 
   validation {
-    condition     = alltrue([for queue in values(var.queues) : queue.max_receive_count >= 1 && queue.max_receive_count <= 1000])
-    error_message = "queues: max_receive_count must be 1 to 1000."
+    condition     = alltrue([for queue in values(var.queues) : queue.max_receive_count >= 1 && queue.max_receive_count <= 1000 && floor(queue.max_receive_count) == queue.max_receive_count])
+    error_message = "queues: max_receive_count must be a whole number from 1 to 1000."
   }
 
   validation {

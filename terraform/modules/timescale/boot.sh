@@ -18,35 +18,51 @@ metadata() {
   curl -sSf -H "X-aws-ec2-metadata-token: $token" "http://169.254.169.254/latest/meta-data/$1"
 }
 
-# A boot that fails is replaced, after time enough to look at it.
+# A boot that fails is replaced, after time enough to look at it. An Auto Scaling group replaces what is switched off,
+# which needs neither a network nor a package.
 give_up() {
   log "failed in line $1; the instance is replaced in 10 minutes"
+  install_agent || true
   sleep 600
-  aws autoscaling set-instance-health --instance-id "$INSTANCE_ID" --health-status Unhealthy --no-should-respect-grace-period
+  systemctl poweroff
+}
+
+# A network or a repository may be away for a while. Only for what says in its exit code that it failed: `set -e` does
+# not reach into it.
+retry() {
+  local attempt
+  for attempt in $(seq 5); do
+    "$@" && return
+    log "attempt $attempt failed: $*"
+    sleep 30
+  done
+  return 1
 }
 
 # --- Packages. An image that brings them all needs no network but AWS's own.
 
 installed() { dpkg-query -W -f '${db:Status-Status} ${Version}\n' "$1" 2>/dev/null | grep -q "^installed ${2:-}"; }
 
+# `update` succeeds without the lists that it could not fetch; then `install` does not.
+install_packages() { apt-get -q update && apt-get -qy install --no-install-recommends "$@"; }
+
 install_basics() {
   # An image may lack either folder; apt checks signatures whatever the transport.
   sed -i 's|http://|https://|g' /etc/apt/sources.list.d/* /etc/apt/mirrors/* 2>/dev/null || true
   if ! { installed awscli || command -v aws >/dev/null; } || ! installed jq || ! installed xfsprogs || ! installed postgresql-common; then
-    apt-get -q update
-    apt-get -qy install --no-install-recommends awscli ca-certificates curl gnupg jq openssl postgresql-common xfsprogs
+    retry install_packages awscli ca-certificates curl gnupg jq openssl postgresql-common xfsprogs
   fi
 }
 
+# The agent is for people; the database serves without it. Called where `set -e` does not reach.
 install_agent() {
   if ! installed amazon-ssm-agent && ! command -v amazon-ssm-agent >/dev/null; then
     # From AWS's own bucket of the region, over TLS.
-    curl -sSf --retry 5 -o /run/amazon-ssm-agent.deb \
-      "https://s3.$REGION.amazonaws.com/amazon-ssm-$REGION/$SSM_AGENT_VERSION/debian_$(dpkg --print-architecture)/amazon-ssm-agent.deb"
-    dpkg -i /run/amazon-ssm-agent.deb
+    retry curl -sSf -o /run/amazon-ssm-agent.deb \
+      "https://s3.$REGION.amazonaws.com/amazon-ssm-$REGION/$SSM_AGENT_VERSION/debian_$(dpkg --print-architecture)/amazon-ssm-agent.deb" || return
+    dpkg -i /run/amazon-ssm-agent.deb || return
   fi
-  # The agent is for people; the database serves without it.
-  systemctl enable --now amazon-ssm-agent || true
+  systemctl enable --now amazon-ssm-agent
 }
 
 install_database() {
@@ -57,11 +73,11 @@ install_database() {
     return
   fi
   # The key of PostgreSQL's repository comes with Debian's signed package; that of TimescaleDB's is known by its fingerprint.
-  /usr/share/postgresql-common/pgdg/apt.postgresql.org.sh -y
+  retry /usr/share/postgresql-common/pgdg/apt.postgresql.org.sh -y
   sed -i 's|http://|https://|g' /etc/apt/sources.list.d/*
   local keys
   keys=$(mktemp -d)
-  curl -sSf --retry 5 https://packagecloud.io/timescale/timescaledb/gpgkey >"$keys/armoured"
+  retry curl -sSf -o "$keys/armoured" https://packagecloud.io/timescale/timescaledb/gpgkey
   GNUPGHOME=$keys gpg --batch --quiet --import "$keys/armoured"
   GNUPGHOME=$keys gpg --batch --export "$KEY_FINGERPRINT" >"$keys/key.gpg"
   test -s "$keys/key.gpg" || { log "the repository's key is not $KEY_FINGERPRINT"; return 1; }
@@ -70,8 +86,7 @@ install_database() {
   . /etc/os-release
   echo "deb [signed-by=/usr/share/keyrings/timescaledb.gpg] https://packagecloud.io/timescale/timescaledb/debian/ $VERSION_CODENAME main" \
     >/etc/apt/sources.list.d/timescaledb.list
-  apt-get -q update
-  apt-get -qy install --no-install-recommends "postgresql-$POSTGRESQL_MAJOR" \
+  retry install_packages "postgresql-$POSTGRESQL_MAJOR" \
     "$TIMESCALEDB_PACKAGE-postgresql-$POSTGRESQL_MAJOR=$TIMESCALEDB_VERSION*" \
     "timescaledb-2-loader-postgresql-$POSTGRESQL_MAJOR=$TIMESCALEDB_VERSION*"
 }
@@ -248,10 +263,9 @@ END
 }
 
 main() {
-  INSTANCE_ID=$(metadata instance-id)
   trap 'give_up $LINENO' ERR
+  INSTANCE_ID=$(metadata instance-id)
   install_basics
-  install_agent
   install_database
   attach_volume
   mount_volume
@@ -259,6 +273,7 @@ main() {
   create_login
   publish_address
   watch_server
+  install_agent || log "there is no agent for sessions; the database serves without it"
   log "ready"
 }
 

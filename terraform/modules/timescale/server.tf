@@ -137,6 +137,13 @@ resource "aws_autoscaling_group" "this" {
     }
   }
 
-  # What the first boot needs.
-  depends_on = [aws_iam_role_policy.this, aws_iam_role_policy_attachment.session, aws_route53_record.this, aws_vpc_security_group_egress_rule.this]
+  # What the first boot needs. And it ends before its volume does, so that the last snapshot is of a server that stopped.
+  depends_on = [
+    aws_backup_selection.this,
+    aws_ebs_volume.this,
+    aws_iam_role_policy.this,
+    aws_iam_role_policy_attachment.session,
+    aws_route53_record.this,
+    aws_vpc_security_group_egress_rule.this,
+  ]
 }

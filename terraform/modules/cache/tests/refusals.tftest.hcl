@@ -279,3 +279,43 @@ run "slow_log_of_serverless" {
 
   expect_failures = [var.slow_log_enabled]
 }
+
+run "a_user_id_too_long_with_hyphens" {
+  command = plan
+
+  variables {
+    external_user_ids = ["a-b-c-d-e-f-g-h-i-j-k-l-m-n-o-p-q-r-s-t-uv"]
+  }
+
+  expect_failures = [var.external_user_ids]
+}
+
+run "a_snapshot_window_too_short" {
+  command = plan
+
+  variables {
+    snapshot_window = "03:00-03:59"
+  }
+
+  expect_failures = [aws_elasticache_replication_group.this]
+}
+
+run "maintenance_too_short" {
+  command = plan
+
+  variables {
+    maintenance_window = "sun:05:00-sun:05:30"
+  }
+
+  expect_failures = [aws_elasticache_replication_group.this]
+}
+
+run "maintenance_of_six_days" {
+  command = plan
+
+  variables {
+    maintenance_window = "sun:06:00-sat:06:10"
+  }
+
+  expect_failures = [aws_elasticache_replication_group.this]
+}

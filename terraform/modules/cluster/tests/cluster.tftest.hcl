@@ -247,6 +247,33 @@ run "ipv6_and_alternative_names_make_their_records" {
   }
 }
 
+run "everybody_is_let_in_over_ipv6_too" {
+  command = plan
+
+  variables {
+    ipv6_enabled = true
+  }
+
+  assert {
+    condition = { for name, rule in aws_vpc_security_group_ingress_rule.load_balancer : name => rule.cidr_ipv6 != null ? rule.cidr_ipv6 : rule.cidr_ipv4 } == {
+      everybody-http       = "0.0.0.0/0"
+      everybody-https      = "0.0.0.0/0"
+      everybody-ipv6-http  = "::/0"
+      everybody-ipv6-https = "::/0"
+    }
+    error_message = "who has the AAAA record must be let in"
+  }
+}
+
+run "nobody_is_let_in_over_ipv6_unasked" {
+  command = plan
+
+  assert {
+    condition     = toset(keys(aws_vpc_security_group_ingress_rule.load_balancer)) == toset(["everybody-http", "everybody-https"])
+    error_message = "without IPv6 there is no rule of it"
+  }
+}
+
 run "options_reach_what_they_are_for" {
   command = plan
 

@@ -408,3 +408,93 @@ run "two_sources" {
 
   expect_failures = [var.restore_to_point_in_time]
 }
+
+run "a_replica_with_a_long_name_of_hyphens" {
+  command = plan
+
+  variables {
+    replicas = { a-b-c-d-e-f-g-h-i = {} }
+  }
+
+  expect_failures = [var.replicas]
+}
+
+run "a_backup_window_too_short" {
+  command = plan
+
+  variables {
+    backup_window = "02:00-02:29"
+  }
+
+  expect_failures = [aws_db_instance.this]
+}
+
+run "maintenance_too_short" {
+  command = plan
+
+  variables {
+    maintenance_window = "sun:03:30-sun:03:59"
+  }
+
+  expect_failures = [aws_db_instance.this]
+}
+
+run "maintenance_of_six_days" {
+  command = plan
+
+  variables {
+    maintenance_window = "sun:04:00-sat:04:10"
+  }
+
+  expect_failures = [aws_db_instance.this]
+}
+
+run "maintenance_of_a_day" {
+  command = plan
+
+  variables {
+    maintenance_window = "sun:04:00-mon:04:00"
+  }
+
+  expect_failures = [aws_db_instance.this]
+}
+
+run "maintenance_over_night_and_the_backup" {
+  command = plan
+
+  variables {
+    maintenance_window = "sun:22:00-mon:02:30"
+  }
+
+  expect_failures = [aws_db_instance.this]
+}
+
+run "a_server_that_does_not_exist" {
+  command = plan
+
+  variables {
+    engine_version = "99"
+  }
+
+  expect_failures = [var.engine_version]
+}
+
+run "iops_below_what_the_volume_has_anyway" {
+  command = plan
+
+  variables {
+    storage = { allocated_gib = 400, iops = 3000, throughput = 500 }
+  }
+
+  expect_failures = [var.storage]
+}
+
+run "throughput_below_what_the_volume_has_anyway" {
+  command = plan
+
+  variables {
+    storage = { allocated_gib = 400, iops = 12000, throughput = 125 }
+  }
+
+  expect_failures = [var.storage]
+}

@@ -173,6 +173,13 @@ run "the_defaults_are_safe" {
   }
 
   assert {
+    condition = flatten([for statement in jsondecode(aws_vpc_endpoint.s3.policy).Statement : statement.Resource if statement.Sid == "AwsBuckets"]) == [
+      "arn:aws:s3:::prod-eu-west-1-starport-layer-bucket/*", "arn:aws:s3:::amazon-ssm-eu-west-1/*",
+    ]
+    error_message = "of AWS's own buckets, those with image layers and Systems Manager's agent are open, and no others"
+  }
+
+  assert {
     condition     = length(aws_egress_only_internet_gateway.this) == 0 && output.vpc_ipv6_cidr_block == null
     error_message = "IPv6 is off unless asked for"
   }

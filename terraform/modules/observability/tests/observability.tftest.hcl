@@ -90,8 +90,10 @@ run "every_golden_signal_of_what_is_passed_is_watched" {
       "acme-staging-load-balancer-5xx",
       "acme-staging-load-balancer-latency-p99",
       "acme-staging-api-unhealthy",
+      "acme-staging-api-none-healthy",
       "acme-staging-service-api-cpu",
       "acme-staging-service-api-memory",
+      "acme-staging-service-api-tasks",
       "acme-staging-database-primary-cpu",
       "acme-staging-database-primary-connections",
       "acme-staging-database-primary-storage",
@@ -126,11 +128,31 @@ run "every_golden_signal_of_what_is_passed_is_watched" {
   }
 
   assert {
+    condition = { for name in ["api-none-healthy", "service-api-tasks"] : name => [
+      aws_cloudwatch_metric_alarm.this[name].metric_name, aws_cloudwatch_metric_alarm.this[name].comparison_operator,
+      aws_cloudwatch_metric_alarm.this[name].threshold, aws_cloudwatch_metric_alarm.this[name].treat_missing_data,
+      ] } == {
+      api-none-healthy  = ["HealthyHostCount", "LessThanThreshold", 1, "breaching"]
+      service-api-tasks = ["RunningTaskCount", "LessThanThreshold", 1, "breaching"]
+    }
+    error_message = "no task at all must be an alarm, and no word of any is none"
+  }
+
+  assert {
     condition = alltrue([
       for alarm in concat(values(aws_cloudwatch_metric_alarm.this), values(aws_cloudwatch_metric_alarm.errors)) :
-      alarm.alarm_actions == toset([aws_sns_topic.this.arn]) && alarm.ok_actions == toset([aws_sns_topic.this.arn])
+      alltrue([
+        for actions in [alarm.alarm_actions, alarm.ok_actions] : try(join(" ", actions), "") == (
+          strcontains(aws_cloudwatch_composite_alarm.critical[0].alarm_rule, "\"${alarm.alarm_name}\"") ? "" : aws_sns_topic.this.arn
+        )
+      ])
     ])
-    error_message = "every alarm must tell the topic when it begins and when it ends"
+    error_message = "an alarm tells the topic when it begins and ends, unless the composite alarm tells of it"
+  }
+
+  assert {
+    condition     = aws_cloudwatch_composite_alarm.critical[0].alarm_actions == toset([aws_sns_topic.this.arn]) && aws_cloudwatch_composite_alarm.critical[0].ok_actions == toset([aws_sns_topic.this.arn])
+    error_message = "the composite alarm tells the topic"
   }
 
   assert {
@@ -138,6 +160,8 @@ run "every_golden_signal_of_what_is_passed_is_watched" {
       "ALARM(\"acme-staging-load-balancer-5xx\")",
       "ALARM(\"acme-staging-load-balancer-latency-p99\")",
       "ALARM(\"acme-staging-api-unhealthy\")",
+      "ALARM(\"acme-staging-api-none-healthy\")",
+      "ALARM(\"acme-staging-service-api-tasks\")",
       "ALARM(\"acme-staging-database-primary-storage\")",
       "ALARM(\"acme-staging-database-replica-storage\")",
       "ALARM(\"acme-staging-cache-main-memory\")",
@@ -151,8 +175,9 @@ run "every_golden_signal_of_what_is_passed_is_watched" {
     condition = toset([
       for widget in jsondecode(aws_cloudwatch_dashboard.this[0].dashboard_body).widgets : widget.properties.title
       ]) == toset([
-      "Alarms", "Requests and errors", "Running tasks",
-      "AWS/ApplicationELB TargetResponseTime", "AWS/ApplicationELB UnHealthyHostCount",
+      "Alarms", "Requests and errors",
+      "AWS/ApplicationELB TargetResponseTime", "AWS/ApplicationELB UnHealthyHostCount", "AWS/ApplicationELB HealthyHostCount",
+      "ECS/ContainerInsights RunningTaskCount",
       "AWS/ECS CPUUtilization", "AWS/ECS MemoryUtilization",
       "AWS/RDS CPUUtilization", "AWS/RDS DatabaseConnections", "AWS/RDS FreeStorageSpace", "AWS/RDS ReplicaLag",
       "AWS/ElastiCache EngineCPUUtilization", "AWS/ElastiCache DatabaseMemoryUsagePercentage", "AWS/ElastiCache Evictions",
@@ -174,11 +199,11 @@ run "one_kind_of_thing_makes_only_its_own_alarms" {
   command = plan
 
   variables {
-    services = { api = { cluster_name = "acme", service_name = "api" } }
+    services = { jobs = { cluster_name = "acme", service_name = "jobs", min_tasks = 0 } }
   }
 
   assert {
-    condition     = toset(keys(aws_cloudwatch_metric_alarm.this)) == toset(["service-api-cpu", "service-api-memory"])
+    condition     = toset(keys(aws_cloudwatch_metric_alarm.this)) == toset(["service-jobs-cpu", "service-jobs-memory"])
     error_message = "only the service is watched"
   }
 

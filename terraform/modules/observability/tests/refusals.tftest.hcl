@@ -146,3 +146,13 @@ run "refuses_more_critical_alarms_than_one_composite_alarm_can_watch" {
 
   expect_failures = [aws_cloudwatch_composite_alarm.critical]
 }
+
+run "refuses_half_a_task" {
+  command = plan
+
+  variables {
+    services = { a = { cluster_name = "a", service_name = "a", min_tasks = 0.5 } }
+  }
+
+  expect_failures = [var.services]
+}

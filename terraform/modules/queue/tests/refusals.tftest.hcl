@@ -176,3 +176,23 @@ run "deduplication_without_fifo" {
 
   expect_failures = [var.queues]
 }
+
+run "a_name_too_long_with_hyphens" {
+  command = plan
+
+  variables {
+    queues = { a-b-c-d-e-f-g-h-i-j-k-l-m-n-o-pqr = {} }
+  }
+
+  expect_failures = [var.queues]
+}
+
+run "half_a_receipt" {
+  command = plan
+
+  variables {
+    queues = { jobs = { max_receive_count = 2.5 } }
+  }
+
+  expect_failures = [var.queues]
+}
