@@ -40,7 +40,7 @@ variable "slug" {
 }
 
 variable "environments" {
-  description = "Environments that live in this account; an account of its own for production has bootstrap of its own."
+  description = "Environments that live in this account. An account of its own has bootstrap of its own: `make tf-plan STACK=bootstrap ENV=production` gives that one alone."
   type        = set(string)
   default     = ["dev", "staging", "production"]
   nullable    = false

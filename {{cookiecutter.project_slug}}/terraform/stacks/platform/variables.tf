@@ -88,6 +88,12 @@ variable "giving_up" {
 
 # Of other stacks; the files of values are shared.
 
+variable "environments" {
+  description = "Read by the stack bootstrap."
+  type        = any
+  default     = null
+}
+
 variable "github_repository" {
   description = "Read by the stack bootstrap."
   type        = string

@@ -64,6 +64,12 @@ variable "slug" {
 
 # Of other stacks; the files of values are shared.
 
+variable "environments" {
+  description = "Read by the stack bootstrap."
+  type        = any
+  default     = null
+}
+
 variable "domain_name" {
   description = "Read by the stack platform."
   type        = string
