@@ -73,7 +73,7 @@ class Stacks:
 
     def _refused(self, name: str) -> str:
         """What is said of a production that is weakened."""
-        stack = name.split()[0]
+        stack = name.partition(" ")[0]
         text = self._values("production").read_text()
         for safe, weak in WEAKENED[name].items():
             assert text.count(safe) == 1
@@ -118,8 +118,8 @@ def platform_state() -> str:
     name, arn = f"{SLUG}-production", f"us-east-1:{ACCOUNT}"
     key = f"arn:aws:kms:{arn}:key/11111111-2222-3333-4444-555555555555"
     secrets = (
-        "database_url", "first_admin_password", "jwt_keys", "migration_database_url", "redis_url", "secret_key",
-        "superuser_database_url",
+        "database_url", "first_admin_password", "jwt_keys", "migration_database_url", "redis_url",
+        "secret_key", "superuser_database_url",
     )  # fmt: skip
     outputs = {
         "cache": {"endpoint": "cache.internal", "port": 6379, "security_group_id": "sg-1", "user_id": "app"},
