@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,7 +38,7 @@ case $1 in
   show) cat "$SHOWN" 2>/dev/null || echo '{}' ;;
   apply)
     if [ -n "$SLOW" ]; then
-      trap 'sleep 1; echo "the state is written"; exit 1' INT
+      trap 'trap "exit 99" INT; sleep 1; echo "the state is written"; exit 1' INT
       touch "$SLOW"
       while :; do sleep 0.1; done
     fi
@@ -383,7 +384,18 @@ def test_a_release_of_production_takes_nothing_from_it(project: Project) -> None
     assert project.done("tf-apply", **given)[0] == "apply"
 
 
-def test_ctrl_c_waits_for_terraform_to_write_its_state(planned: Project) -> None:
+TO_ALL, TO_US = os.killpg, os.kill
+
+
+@pytest.mark.parametrize(
+    "endings",
+    [[(TO_ALL, signal.SIGINT)], [(TO_US, signal.SIGTERM)], [(TO_US, signal.SIGTERM), (TO_US, signal.SIGTERM)],
+     [(TO_ALL, signal.SIGINT), (TO_US, signal.SIGTERM)]],
+    ids=["Ctrl-C", "cancelled", "cancelled twice", "Ctrl-C and cancelled"],
+)  # fmt: skip
+def test_it_waits_for_terraform_to_write_its_state(
+    planned: Project, endings: list[tuple[Callable[[int, int], None], int]]
+) -> None:
     begun = planned.root / "begun"
     with subprocess.Popen(
         [sys.executable, "-m", "tools.deploy.stacks", "apply"],
@@ -397,7 +409,10 @@ def test_ctrl_c_waits_for_terraform_to_write_its_state(planned: Project) -> None
         while not begun.exists():
             assert process.poll() is None
             time.sleep(0.01)
-        os.killpg(process.pid, signal.SIGINT)
+        for send, number in endings:
+            send(process.pid, number)
+            # Two at once would be one.
+            time.sleep(0.3)
         said, _ = process.communicate(timeout=30)
     assert "the state is written\n" in said
     assert said.splitlines()[-1].startswith("error: terraform apply failed")

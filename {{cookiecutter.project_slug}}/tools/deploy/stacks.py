@@ -7,8 +7,6 @@ import hashlib
 import json
 import os
 import re
-import signal
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +14,7 @@ from typing import Any
 
 from tools.deploy import common
 from tools.deploy.common import BUILD, TERRAFORM, Refusal, refuse
+from tools.deploy.interruption import run_to_its_end
 
 STACKS = ("bootstrap", "platform", "service")
 INSTALL = "1.11 or newer: https://developer.hashicorp.com/terraform/install"
@@ -106,26 +105,18 @@ class Stack:
     def terraform(self, *arguments: str, capture: bool = False) -> str:
         """Raises Refusal when it fails; it has said why.
 
-        Ctrl-C reaches Terraform too, which then ends what it began, writes its state and gives the lock back:
-        it is waited for, however long that takes.
+        What ends us ends Terraform softly: it is waited for, however long that takes.
         """
         self.work.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # A handler and not SIG_IGN, which a child would inherit.
-        handler = signal.signal(signal.SIGINT, lambda *_: None)
-        try:
-            with subprocess.Popen(
-                [common.tool("terraform", INSTALL), *arguments],
-                cwd=self.folder,
-                env={**os.environ, "TF_DATA_DIR": str(self.work / "data"), "TF_IN_AUTOMATION": "1"},
-                stdout=subprocess.PIPE if capture else None,
-                text=True,
-            ) as process:
-                output, _ = process.communicate()
-        finally:
-            signal.signal(signal.SIGINT, handler)
-        if process.returncode:
+        code, output = run_to_its_end(
+            [common.tool("terraform", INSTALL), *arguments],
+            folder=self.folder,
+            environment={**os.environ, "TF_DATA_DIR": str(self.work / "data"), "TF_IN_AUTOMATION": "1"},
+            capture=capture,
+        )
+        if code:
             refuse(f"terraform {arguments[0]} failed; its message stands above")
-        return output or ""
+        return output
 
     def outputs(self) -> dict[str, Any]:
         """The values of the outputs by name; none before the first apply. Raises Refusal."""
@@ -181,8 +172,8 @@ def move(stack: Stack) -> None:
     text = f"# Where this account keeps Terraform's states; no secret, so commit it.\n{config}"
     if stack.backend.exists() and stack.backend.read_text() != text:
         refuse(
-            f"terraform/environments/{stack.backend.name} names another state: give ENV=… for an environment in an"
-            " account of its own, or delete the file first"
+            f"terraform/environments/{stack.backend.name} names another state: give ENV=… for an environment"
+            " in an account of its own, or delete the file first"
         )
     moved = stack.work / "moved.tfbackend"
     moved.write_text(text)
