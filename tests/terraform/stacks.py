@@ -18,6 +18,8 @@ STACKS = ("bootstrap", "platform", "service")
 PLANS = ("bootstrap", "platform dev", "platform staging", "platform production", "service production")
 DOMAIN = "example.com"
 SLUG = "acme-platform"
+# Of few syllables, and many letters.
+LONG_SLUG = "a-b-c-d-e-f-g-h-i-j-k-l"
 IMAGE = f"{ACCOUNT}.dkr.ecr.us-east-1.amazonaws.com/{SLUG}@sha256:{'a' * 64}"
 NO_BACKEND = 'terraform {\n  backend "local" {}\n}\n'
 # Each condition of each rule once: two runs, since Terraform tells all rules that are broken at once.
@@ -72,7 +74,7 @@ class Stacks:
         return self._root(stack).plan("-lock=false", *self._image(stack), *values, file=f"{environment}.plan")
 
     def _refused(self, name: str) -> str:
-        """What is said of a production that is weakened."""
+        """What is said of a production that is weakened, and has too long a name."""
         stack = name.partition(" ")[0]
         text = self._values("production").read_text()
         for safe, weak in WEAKENED[name].items():
@@ -80,10 +82,9 @@ class Stacks:
             text = text.replace(safe, weak)
         weakened = self._project.parent / f"{name}.tfvars"
         weakened.write_text(text)
-        values = (f"-var-file={path}" for path in (self._values("common"), weakened))
-        return self._root(stack).run(
-            "plan", "-lock=false", "-no-color", "-input=false", *self._image(stack), *values, codes=(1,)
-        )
+        values = [f"-var-file={path}" for path in (self._values("common"), weakened)]
+        values += [f"-var=slug={LONG_SLUG}", *self._image(stack)]
+        return self._root(stack).run("plan", "-lock=false", "-no-color", "-input=false", *values, codes=(1,))
 
     @staticmethod
     def _image(stack: str) -> list[str]:
@@ -122,6 +123,7 @@ def platform_state() -> str:
         "secret_key", "superuser_database_url",
     )  # fmt: skip
     outputs = {
+        "alarms_topic_arn": f"arn:aws:sns:{arn}:{name}-alarms",
         "cache": {"endpoint": "cache.internal", "port": 6379, "security_group_id": "sg-1", "user_id": "app"},
         "cluster": {"arn": f"arn:aws:ecs:{arn}:cluster/{name}", "kms_key_arn": key, "name": name},
         "database": {

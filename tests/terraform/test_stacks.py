@@ -16,7 +16,7 @@ from tests.aws_emulator.launcher import ACCOUNT, AwsEmulator
 from tests.deploy.deployed import Commands
 from tests.terraform.conftest import Ahead
 from tests.terraform.invariants import ALWAYS, unprotected
-from tests.terraform.plans import listed, statements
+from tests.terraform.plans import listed, resources, statements
 from tests.terraform.roots import PROVIDER_SETTINGS
 from tests.terraform.stacks import IMAGE, PLANS, SLUG, STACKS, WEAKENED, bring_zone
 from tests.terraform.test_apply import changes, left
@@ -65,6 +65,30 @@ def test_roles_of_workflows_are_confined_where_aws_can_and_nowhere_else(ahead: A
     assert on[True] - ANYWHERE_ONLY == set()
 
 
+@pytest.mark.parametrize("planned", ["service production"])
+def test_a_service_that_nothing_answers_for_is_told_to_whom_the_platform_tells(
+    ahead: Ahead, planned: str
+) -> None:
+    alarms = [
+        one.values for one in resources(ahead.result("planned", planned), "aws_cloudwatch_metric_alarm")
+    ]
+    (told,) = [one for one in alarms if one["metric_name"] == "HealthyHostCount"]
+    assert told["threshold"] == 1
+    assert (told["comparison_operator"], told["treat_missing_data"]) == ("LessThanThreshold", "breaching")
+    assert [one.rpartition(":")[2] for one in told["alarm_actions"]] == [f"{SLUG}-production-alarms"]
+
+
+@pytest.mark.parametrize("planned", [plan for plan in PLANS if plan.startswith("platform")])
+def test_the_alarm_of_storage_is_below_what_the_database_grows_at(ahead: Ahead, planned: str) -> None:
+    plan = ahead.result("planned", planned)
+    (database,) = resources(plan, "aws_db_instance")
+    (alarm,) = [
+        one for one in resources(plan, "aws_cloudwatch_metric_alarm")
+        if one.values["metric_name"] == "FreeStorageSpace"
+    ]  # fmt: skip
+    assert 0 < alarm.values["threshold"] < database.values["allocated_storage"] * 2**30 / 10
+
+
 RULES = {
     "service": ("production must outlive a task and a zone",),
     "platform": (
@@ -78,7 +102,7 @@ RULES = {
 @pytest.mark.parametrize("weakened", WEAKENED)
 def test_a_production_that_could_be_lost_is_refused(ahead: Ahead, weakened: str) -> None:
     said = " ".join(ahead.result("weakened", weakened).replace("│", " ").split())
-    for rule in RULES[weakened.partition(" ")[0]]:
+    for rule in ("slug must be 3 to 21", *RULES[weakened.partition(" ")[0]]):
         assert rule in said
 
 

@@ -11,3 +11,6 @@ github_repository = null
 
 # Those whose roles and states are in the first account. Take out what has an account of its own: docs/deploy.md, 2.
 environments = ["dev", "staging", "production"]
+
+# Of all environments, the newest first; what production runs must be among them.
+images_kept = 1000

@@ -34,7 +34,7 @@ variable "slug" {
   nullable    = false
 
   validation {
-    condition     = can(regex("^[a-z](-?[a-z0-9]){2,20}$", var.slug))
+    condition     = can(regex("^[a-z](-?[a-z0-9])+$", var.slug)) && length(var.slug) >= 3 && length(var.slug) <= 21
     error_message = "slug must be 3 to 21 lower-case letters, digits and single hyphens, and begin with a letter."
   }
 }
@@ -55,5 +55,12 @@ variable "force_destroy" {
   description = "Whether destroying the stack deletes the states and images with it: for an account that is given up."
   type        = bool
   default     = false
+  nullable    = false
+}
+
+variable "images_kept" {
+  description = "How many images are kept, the newest of all environments first. ECR knows of none that it runs: what production runs, and would go back to, must be among them."
+  type        = number
+  default     = 1000
   nullable    = false
 }
