@@ -21,7 +21,7 @@ from tests.terraform.stacks import Stacks, bring
 PLANTED = Path(__file__).parent / "planted"
 # Each holds a core for most of its time.
 AT_ONCE = 2
-STACK_WORK = ("stack", "environment", "weakened")
+STACK_WORK = ("stack", "planned", "weakened")
 
 
 @dataclass(frozen=True)

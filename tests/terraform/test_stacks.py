@@ -16,13 +16,13 @@ from tests.aws_emulator.launcher import ACCOUNT, AwsEmulator
 from tests.deploy.deployed import Commands
 from tests.terraform.conftest import Ahead
 from tests.terraform.invariants import ALWAYS, unprotected
+from tests.terraform.plans import listed, resources, statements
 from tests.terraform.roots import PROVIDER_SETTINGS
-from tests.terraform.stacks import ENVIRONMENTS, STACKS, WEAKENED, bring_zone
+from tests.terraform.stacks import IMAGE, PLANS, SLUG, STACKS, WEAKENED, bring_zone
 from tests.terraform.test_apply import changes, left
 
-REPOSITORY = f"{ACCOUNT}.dkr.ecr.us-east-1.amazonaws.com/acme-platform"
-IMAGE, NEXT_IMAGE = (f"{REPOSITORY}@sha256:{digit * 64}" for digit in "ab")
-CLUSTER = "acme-platform-dev"
+NEXT_IMAGE = f"{IMAGE.partition(':')[0]}:{'b' * 64}"
+CLUSTER = f"{SLUG}-dev"
 
 
 def test_the_files_are_formatted(terraform: Terraform, project: Path) -> None:
@@ -38,24 +38,71 @@ def test_a_stack_is_valid(ahead: Ahead, stack: str) -> None:
     assert "Warning" not in ahead.result("stack", stack)
 
 
-@pytest.mark.parametrize("environment", ENVIRONMENTS)
-def test_an_environment_can_be_planned_and_is_safe(ahead: Ahead, environment: str) -> None:
-    plan = ahead.result("environment", environment)
-    checks = ALWAYS | ({"unprotected": unprotected} if environment == "production" else {})
+@pytest.mark.parametrize("planned", PLANS)
+def test_a_stack_can_be_planned_and_is_safe(ahead: Ahead, planned: str) -> None:
+    plan = ahead.result("planned", planned)
+    checks = ALWAYS | ({"unprotected": unprotected} if planned.endswith("production") else {})
     assert {name: faults for name, check in checks.items() if (faults := check(plan))} == {}
 
 
-RULES = (
-    "production needs platform.production",
-    "production needs a standby database",
-    "production must outlive a zone",
-)
+# AWS knows no resource for them: a statement that names one allows nothing.
+ANYWHERE_ONLY = {
+    "ecr:GetAuthorizationToken",
+    "ecs:DeregisterTaskDefinition",
+    "ecs:DescribeTaskDefinition",
+    "ecs:RegisterTaskDefinition",
+}
+
+
+@pytest.mark.parametrize("planned", ["bootstrap"])
+def test_roles_of_workflows_are_confined_where_aws_can_and_nowhere_else(ahead: Ahead, planned: str) -> None:
+    on: dict[bool, set[str]] = {True: set(), False: set()}
+    for address, _, statement in statements(ahead.result("planned", planned)):
+        if "github_oidc" in address and "Resource" in statement and statement["Effect"] == "Allow":
+            on["*" in listed(statement["Resource"])] |= set(listed(statement["Action"]))
+    assert "iam:PassRole" in on[False]
+    assert on[False] & ANYWHERE_ONLY == set()
+    assert on[True] - ANYWHERE_ONLY == set()
+
+
+@pytest.mark.parametrize("planned", ["service production"])
+def test_a_service_that_nothing_answers_for_is_told_to_whom_the_platform_tells(
+    ahead: Ahead, planned: str
+) -> None:
+    alarms = [
+        one.values for one in resources(ahead.result("planned", planned), "aws_cloudwatch_metric_alarm")
+    ]
+    (told,) = [one for one in alarms if one["metric_name"] == "HealthyHostCount"]
+    assert told["threshold"] == 1
+    assert (told["comparison_operator"], told["treat_missing_data"]) == ("LessThanThreshold", "breaching")
+    assert [one.rpartition(":")[2] for one in told["alarm_actions"]] == [f"{SLUG}-production-alarms"]
+
+
+@pytest.mark.parametrize("planned", [plan for plan in PLANS if plan.startswith("platform")])
+def test_the_alarm_of_storage_is_below_what_the_database_grows_at(ahead: Ahead, planned: str) -> None:
+    plan = ahead.result("planned", planned)
+    (database,) = resources(plan, "aws_db_instance")
+    (alarm,) = [
+        one for one in resources(plan, "aws_cloudwatch_metric_alarm")
+        if one.values["metric_name"] == "FreeStorageSpace"
+    ]  # fmt: skip
+    assert 0 < alarm.values["threshold"] < database.values["allocated_storage"] * 2**30 / 10
+
+
+RULES = {
+    "service": ("production must outlive a task and a zone",),
+    "platform": (
+        "production needs platform.production",
+        "production needs a standby database",
+        "production must outlive a zone",
+    ),
+}
 
 
 @pytest.mark.parametrize("weakened", WEAKENED)
 def test_a_production_that_could_be_lost_is_refused(ahead: Ahead, weakened: str) -> None:
     said = " ".join(ahead.result("weakened", weakened).replace("│", " ").split())
-    for rule in RULES:
+    for rule in ("slug must be 3 to 21", *RULES[weakened.partition(" ")[0]]):
         assert rule in said
 
 

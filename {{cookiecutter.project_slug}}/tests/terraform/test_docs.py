@@ -10,7 +10,7 @@ from tools.deploy.stacks import STACKS
 ROOT = Path(__file__).resolve().parents[2]
 GUIDE = (ROOT / "docs" / "deploy.md").read_text()
 # What a reader has installed, beside what the project brings.
-OTHERS = {"aws", "curl", "docker", "export", "git", "python3"}
+OTHERS = {"aws", "curl", "docker", "export", "git", "python3", "terraform"}
 
 
 def commands() -> list[str]:

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,11 +33,12 @@ for argument; do
   case $argument in -out=*) echo a plan > "${argument#-out=}" ;; esac
 done
 case $1 in
-  output) echo 'bucket = "acme-terraform-state"' ;;
+  output) cat "$TOLD" ;;
+  init) exit "${INIT_FAILS:-0}" ;;
   show) cat "$SHOWN" 2>/dev/null || echo '{}' ;;
   apply)
     if [ -n "$SLOW" ]; then
-      trap 'sleep 1; echo "the state is written"; exit 1' INT
+      trap 'trap "exit 99" INT; sleep 1; echo "the state is written"; exit 1' INT
       touch "$SLOW"
       while :; do sleep 0.1; done
     fi
@@ -44,6 +46,14 @@ case $1 in
 esac
 """
 STATE = "terraform/environments/state.tfbackend"
+PRODUCTION = "terraform/environments/production.tfbackend"
+BACKEND = """\
+bucket       = "acme-terraform-state-111111111111"
+encrypt      = true
+kms_key_id   = "arn:aws:kms:eu-west-1:111111111111:key/11111111-2222-3333-4444-555555555555"
+region       = "eu-west-1"
+use_lockfile = true
+"""
 
 
 @dataclass
@@ -63,7 +73,9 @@ class Project:
                 "CALLS": str(self.calls_file),
                 "SHOWN": str(self.root / "shown.json"),
                 "PYTHONDONTWRITEBYTECODE": "1",
+                "TOLD": str(self.root / "told"),
                 "APPLY_FAILS": os.environ.get("APPLY_FAILS", "0"),
+                "INIT_FAILS": os.environ.get("INIT_FAILS", "0"),
             },
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -114,6 +126,7 @@ def project(tmp_path: Path) -> Project:
     made = Project(root, tools)
     made.write("terraform/modules/one/main.tf", "")
     made.write("terraform/environments/common.tfvars", COMMON)
+    made.write("told", BACKEND)
     made.write(STATE, 'bucket = "acme-terraform-state"\n')
     tools.mkdir()
     (tools / "terraform").write_text(STAND_IN)
@@ -181,7 +194,74 @@ def test_the_state_of_the_account_begins_locally_and_moves_into_its_bucket(proje
     assert call[:3] == ["init", "-migrate-state", "-force-copy"]
     assert "-backend-config=key=bootstrap.tfstate" in call
     assert not override.exists()
-    assert 'bucket = "acme-terraform-state"' in (project.root / STATE).read_text()
+    assert (project.root / STATE).read_text().endswith(f"so commit it.\n{BACKEND}")
+
+
+def test_an_account_of_one_environment_has_a_file_a_state_and_a_folder_of_its_own(project: Project) -> None:
+    given = {"ENV": "production", "STACK": "bootstrap"}
+    before = (project.root / STATE).read_text()
+    override = project.root / "terraform/stacks/bootstrap/backend_override.tf"
+    assert project.done("tf-init", **given) == ["init"]
+    assert (
+        str(project.root / "build/terraform/production/bootstrap/terraform.tfstate") in override.read_text()
+    )
+    project.done("tf-plan", **given)
+    call = next(one for one in project.calls if "|plan|" in one).split("|")
+    assert [one.rsplit("/", 1)[-1] for one in call if "-var-file=" in one] == ["common.tfvars"]
+    assert call[-1] == '-var=environments=["production"]'
+    call = project.done("tf-init", **given, MOVE="1")
+    assert "-backend-config=key=production/bootstrap.tfstate" in call
+    assert (project.root / PRODUCTION).read_text().endswith(BACKEND)
+    assert (project.root / STATE).read_text() == before
+    for stack in ("bootstrap", "platform"):
+        assert f"-backend-config={project.root / PRODUCTION}" in project.done(
+            "tf-init", ENV="production", STACK=stack
+        )
+    said = project.refused("tf-destroy", **given, CONFIRM="acme-production", YES="1")
+    assert said.endswith("add CONFIRM=acme-production-account")
+
+
+def test_the_first_account_is_connected_to_while_another_begins(project: Project) -> None:
+    project.done("tf-init", ENV="production", STACK="bootstrap")
+    call = project.done("tf-init", STACK="bootstrap")
+    assert f"-backend-config={project.root / STATE}" in call
+    assert not (project.root / "terraform/stacks/bootstrap/backend_override.tf").exists()
+
+
+@pytest.mark.parametrize("told", ["", "\n", "Warning: no outputs found\n", BACKEND.replace("true", "false")])
+def test_a_state_is_not_moved_to_where_nobody_said(project: Project, told: str) -> None:
+    (project.root / STATE).unlink()
+    project.done("tf-init", STACK="bootstrap")
+    project.write("told", told)
+    code, said = project.make("tf-init", STACK="bootstrap", MOVE="1")
+    assert code != 0
+    assert "run `make tf-apply STACK=bootstrap` first" in said
+    assert not (project.root / STATE).exists()
+
+
+def test_the_file_of_another_account_is_not_written_over(project: Project) -> None:
+    before = (project.root / STATE).read_text()
+    code, said = project.make("tf-init", STACK="bootstrap", MOVE="1")
+    assert code != 0
+    assert "state.tfbackend names another state" in said
+    assert (project.root / STATE).read_text() == before
+
+
+def test_a_state_that_could_not_be_moved_stays_where_it_is(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project.root / STATE).unlink()
+    project.done("tf-init", STACK="bootstrap")
+    override = project.root / "terraform/stacks/bootstrap/backend_override.tf"
+    before = override.read_text()
+    monkeypatch.setenv("INIT_FAILS", "1")
+    code, _ = project.make("tf-init", STACK="bootstrap", MOVE="1")
+    assert code != 0
+    assert override.read_text() == before
+    assert not (project.root / STATE).exists()
+    monkeypatch.setenv("INIT_FAILS", "0")
+    project.done("tf-init", STACK="bootstrap", MOVE="1")
+    assert (project.root / STATE).exists()
 
 
 def test_a_plan_needs_an_initialised_stack(project: Project) -> None:
@@ -281,6 +361,20 @@ def test_a_plan_that_takes_something_from_production_is_applied_only_when_it_is_
     assert project.done("tf-apply", **given, CONFIRM="acme-production")[0] == "apply"
 
 
+def test_a_plan_that_takes_something_from_the_account_is_applied_only_when_it_is_named(
+    project: Project,
+) -> None:
+    """A changed slug replaces the bucket of all states; one that is unset on GitHub deletes roles."""
+    project.done("tf-init", STACK="bootstrap")
+    project.write("shown.json", changed(("aws_ecr_repository.this", ["delete", "create"])))
+    code, said = project.make("tf-plan", STACK="bootstrap")
+    assert code == 0
+    assert "It deletes or replaces aws_ecr_repository.this: to apply it add CONFIRM=acme-account" in said
+    said = project.refused("tf-apply", STACK="bootstrap", CONFIRM="acme-production")
+    assert said.endswith("1 resources of the account: if that is meant, add CONFIRM=acme-account")
+    assert project.done("tf-apply", STACK="bootstrap", CONFIRM="acme-account")[0] == "apply"
+
+
 def test_a_release_of_production_takes_nothing_from_it(project: Project) -> None:
     given = {"ENV": "production", "STACK": "service"}
     project.done("tf-init", **given)
@@ -290,7 +384,18 @@ def test_a_release_of_production_takes_nothing_from_it(project: Project) -> None
     assert project.done("tf-apply", **given)[0] == "apply"
 
 
-def test_ctrl_c_waits_for_terraform_to_write_its_state(planned: Project) -> None:
+TO_ALL, TO_US = os.killpg, os.kill
+
+
+@pytest.mark.parametrize(
+    "endings",
+    [[(TO_ALL, signal.SIGINT)], [(TO_US, signal.SIGTERM)], [(TO_US, signal.SIGTERM), (TO_US, signal.SIGTERM)],
+     [(TO_ALL, signal.SIGINT), (TO_US, signal.SIGTERM)]],
+    ids=["Ctrl-C", "cancelled", "cancelled twice", "Ctrl-C and cancelled"],
+)  # fmt: skip
+def test_it_waits_for_terraform_to_write_its_state(
+    planned: Project, endings: list[tuple[Callable[[int, int], None], int]]
+) -> None:
     begun = planned.root / "begun"
     with subprocess.Popen(
         [sys.executable, "-m", "tools.deploy.stacks", "apply"],
@@ -304,7 +409,10 @@ def test_ctrl_c_waits_for_terraform_to_write_its_state(planned: Project) -> None
         while not begun.exists():
             assert process.poll() is None
             time.sleep(0.01)
-        os.killpg(process.pid, signal.SIGINT)
+        for send, number in endings:
+            send(process.pid, number)
+            # Two at once would be one.
+            time.sleep(0.3)
         said, _ = process.communicate(timeout=30)
     assert "the state is written\n" in said
     assert said.splitlines()[-1].startswith("error: terraform apply failed")

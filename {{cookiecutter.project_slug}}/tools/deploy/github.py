@@ -20,7 +20,7 @@ ROLE = re.compile(r"arn:[^:]+:iam::(\d{12}):role/\S+")
 def main() -> None:
     """Raises Refusal when no role was made yet, or gh is missing or fails."""
     chosen = common.environment(needed=False)
-    outputs = Stack("bootstrap", "").outputs()
+    outputs = Stack.of_account(chosen).outputs()
     roles = outputs.get("role_arns")
     if roles is None:
         refuse("STACK=bootstrap is not applied yet")

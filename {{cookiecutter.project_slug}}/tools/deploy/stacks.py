@@ -7,8 +7,6 @@ import hashlib
 import json
 import os
 import re
-import signal
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,15 +14,21 @@ from typing import Any
 
 from tools.deploy import common
 from tools.deploy.common import BUILD, TERRAFORM, Refusal, refuse
+from tools.deploy.interruption import run_to_its_end
 
 STACKS = ("bootstrap", "platform", "service")
 INSTALL = "1.11 or newer: https://developer.hashicorp.com/terraform/install"
+# As the module state writes it.
+BACKEND = re.compile(
+    r'bucket += "[a-z0-9.-]+"\nencrypt += true\nkms_key_id += "arn:[^"\s]+"\nregion += "[a-z0-9-]+"\n'
+    r"use_lockfile += true\n?"
+)
 LOCAL_BACKEND = 'terraform {{\n  backend "local" {{\n    path = {path}\n  }}\n}}\n'
 
 
 @dataclass(frozen=True)
 class Stack:
-    """One stack of one environment; `bootstrap` belongs to the account and has no environment."""
+    """One stack of one environment; `bootstrap` has one only where the account is that environment's own."""
 
     name: str
     environment: str
@@ -35,7 +39,13 @@ class Stack:
         name = os.environ.get("STACK", "")
         if name not in STACKS:
             refuse(f"STACK={name or '(nothing)'}: give STACK=bootstrap, STACK=platform or STACK=service")
-        return cls(name, "" if name == "bootstrap" else common.environment())
+        return cls(name, common.environment(needed=name != "bootstrap"))
+
+    @classmethod
+    def of_account(cls, environment: str) -> "Stack":
+        """`bootstrap` of the account that an environment, or none in particular, is in."""
+        own = cls("bootstrap", environment)
+        return own if own.backend.exists() else cls("bootstrap", "")
 
     @property
     def folder(self) -> Path:
@@ -56,7 +66,17 @@ class Stack:
     @property
     def full_name(self) -> str:
         """What a person has to type where something is lost for good."""
-        return f"{common.value_of('slug')}-{self.environment or 'account'}"
+        parts = [self.environment, *(["account"] if self.name == "bootstrap" else [])]
+        return "-".join([common.value_of("slug"), *filter(None, parts)])
+
+    @property
+    def whose(self) -> str:
+        return "the account" if self.name == "bootstrap" else self.environment
+
+    @property
+    def is_guarded(self) -> bool:
+        """Whether what it deletes has to be confirmed; an account's states and roles are production's too."""
+        return self.environment == "production" or self.name == "bootstrap"
 
     @property
     def is_confirmed(self) -> bool:
@@ -68,14 +88,15 @@ class Stack:
 
     @property
     def value_files(self) -> list[Path]:
-        names = ["common", *([self.environment] if self.environment else [])]
+        names = ["common", *([self.environment] if self.name != "bootstrap" else [])]
         return [TERRAFORM / "environments" / f"{name}.tfvars" for name in names]
 
     @property
     def backend(self) -> Path:
         """An environment in an account of its own has a file of its own."""
         own = TERRAFORM / "environments" / f"{self.environment}.tfbackend"
-        return own if self.environment and own.exists() else TERRAFORM / "environments" / "state.tfbackend"
+        is_own = self.environment and (self.name == "bootstrap" or own.exists())
+        return own if is_own else TERRAFORM / "environments" / "state.tfbackend"
 
     @property
     def override(self) -> Path:
@@ -84,26 +105,18 @@ class Stack:
     def terraform(self, *arguments: str, capture: bool = False) -> str:
         """Raises Refusal when it fails; it has said why.
 
-        Ctrl-C reaches Terraform too, which then ends what it began, writes its state and gives the lock back:
-        it is waited for, however long that takes.
+        What ends us ends Terraform softly: it is waited for, however long that takes.
         """
         self.work.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # A handler and not SIG_IGN, which a child would inherit.
-        handler = signal.signal(signal.SIGINT, lambda *_: None)
-        try:
-            with subprocess.Popen(
-                [common.tool("terraform", INSTALL), *arguments],
-                cwd=self.folder,
-                env={**os.environ, "TF_DATA_DIR": str(self.work / "data"), "TF_IN_AUTOMATION": "1"},
-                stdout=subprocess.PIPE if capture else None,
-                text=True,
-            ) as process:
-                output, _ = process.communicate()
-        finally:
-            signal.signal(signal.SIGINT, handler)
-        if process.returncode:
+        code, output = run_to_its_end(
+            [common.tool("terraform", INSTALL), *arguments],
+            folder=self.folder,
+            environment={**os.environ, "TF_DATA_DIR": str(self.work / "data"), "TF_IN_AUTOMATION": "1"},
+            capture=capture,
+        )
+        if code:
             refuse(f"terraform {arguments[0]} failed; its message stands above")
-        return output or ""
+        return output
 
     def outputs(self) -> dict[str, Any]:
         """The values of the outputs by name; none before the first apply. Raises Refusal."""
@@ -113,6 +126,8 @@ class Stack:
     def variables(self) -> list[str]:
         """Arguments with the values. Raises Refusal when the service's image is missing."""
         given = [f"-var-file={path}" for path in self.value_files]
+        if self.name == "bootstrap" and self.environment:
+            return [*given, f"-var=environments={json.dumps([self.environment])}"]
         if self.name != "service":
             return given
         image = os.environ.get("IMAGE", "")
@@ -133,14 +148,8 @@ class Stack:
 
 def init(stack: Stack) -> None:
     """Connect to the state. An account's first one is local until MOVE=1 moves it into its own bucket."""
-    remote = [f"-backend-config={stack.backend}", f"-backend-config=key={stack.key}"]
     if stack.name == "bootstrap" and os.environ.get("MOVE"):
-        config = stack.terraform("output", "-raw", "backend_config", capture=True)
-        stack.backend.write_text(
-            f"# Where this account keeps Terraform's states; no secret, so commit it.\n{config}"
-        )
-        stack.override.unlink(missing_ok=True)
-        stack.terraform("init", "-migrate-state", "-force-copy", *remote)
+        move(stack)
     elif stack.name == "bootstrap" and (os.environ.get("LOCAL") or not stack.backend.exists()):
         path = json.dumps(str(stack.work / "terraform.tfstate"))
         stack.override.write_text(LOCAL_BACKEND.format(path=path))
@@ -150,7 +159,37 @@ def init(stack: Stack) -> None:
             "terraform/environments/state.tfbackend is missing: STACK=bootstrap comes first (docs/deploy.md)"
         )
     else:
-        stack.terraform("init", "-reconfigure", *remote)
+        # Of another account, whose state is still local.
+        stack.override.unlink(missing_ok=True)
+        stack.terraform("init", "-reconfigure", *remote(stack, stack.backend))
+
+
+def move(stack: Stack) -> None:
+    """Move an account's local state into its bucket. Where that fails, everything is as it was."""
+    config = stack.terraform("output", "-raw", "backend_config", capture=True)
+    if not BACKEND.fullmatch(config):
+        refuse(f"{stack.label} does not tell where its states go: run `make tf-apply {stack.label}` first")
+    text = f"# Where this account keeps Terraform's states; no secret, so commit it.\n{config}"
+    if stack.backend.exists() and stack.backend.read_text() != text:
+        refuse(
+            f"terraform/environments/{stack.backend.name} names another state: give ENV=… for an environment"
+            " in an account of its own, or delete the file first"
+        )
+    moved = stack.work / "moved.tfbackend"
+    moved.write_text(text)
+    local = stack.override.read_text() if stack.override.exists() else None
+    stack.override.unlink(missing_ok=True)
+    try:
+        stack.terraform("init", "-migrate-state", "-force-copy", *remote(stack, moved))
+    except Refusal:
+        if local is not None:
+            stack.override.write_text(local)
+        raise
+    moved.replace(stack.backend)
+
+
+def remote(stack: Stack, backend: Path) -> list[str]:
+    return [f"-backend-config={backend}", f"-backend-config=key={stack.key}"]
 
 
 def plan(stack: Stack) -> None:
@@ -164,7 +203,7 @@ def plan(stack: Stack) -> None:
     stack.plan.unlink(missing_ok=True)
     stack.terraform("plan", "-input=false", f"-out={stack.plan}", *arguments)
     stack.plan.chmod(0o600)
-    removed = removals(stack) if stack.environment == "production" else []
+    removed = removals(stack) if stack.is_guarded else []
     noted = {"inputs": digest, "plan": file_digest(stack.plan), "removals": len(removed)}
     note(stack).write_text(json.dumps(noted))
     if removed:
@@ -195,7 +234,7 @@ def apply(stack: Stack) -> None:
         refuse(f"the plan of {stack.label} is stale, files have changed since: {again}")
     if noted["removals"] and not stack.is_confirmed:
         refuse(
-            f"the plan of {stack.label} deletes or replaces {noted['removals']} resources of production:"
+            f"the plan of {stack.label} deletes or replaces {noted['removals']} resources of {stack.whose}:"
             f" if that is meant, add CONFIRM={stack.full_name}"
         )
     try:
@@ -210,7 +249,7 @@ def apply(stack: Stack) -> None:
 
 def destroy(stack: Stack) -> None:
     """Delete everything the stack made. Terraform asks, unless YES=1."""
-    if stack.environment in {"production", ""} and not stack.is_confirmed:
+    if stack.is_guarded and not stack.is_confirmed:
         refuse(f"{stack.label} is destroyed for good: if that is meant, add CONFIRM={stack.full_name}")
     if stack.environment == "production" and stack.name == "platform" and is_protected(stack):
         refuse(

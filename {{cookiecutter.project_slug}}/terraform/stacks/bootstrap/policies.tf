@@ -34,16 +34,17 @@ locals {
       Version = "2012-10-17"
       Statement = [
         {
-          # AWS knows no resource for these two.
-          Sid      = "DescribeDefinitions"
+          # AWS knows no resource for these three, and denies them where a policy names one. What keeps a definition
+          # within the environment are the roles that may be given to it, and the services and cluster it may run in.
+          Sid      = "RegisterDefinitions"
           Effect   = "Allow"
-          Action   = ["ecs:DeregisterTaskDefinition", "ecs:DescribeTaskDefinition"]
+          Action   = ["ecs:DeregisterTaskDefinition", "ecs:DescribeTaskDefinition", "ecs:RegisterTaskDefinition"]
           Resource = "*"
         },
         {
-          Sid      = "RegisterDefinitions"
+          Sid      = "TagDefinitions"
           Effect   = "Allow"
-          Action   = ["ecs:RegisterTaskDefinition", "ecs:TagResource"]
+          Action   = ["ecs:TagResource"]
           Resource = "${local.ecs}:task-definition/${var.slug}-${environment}-*:*"
         },
         {

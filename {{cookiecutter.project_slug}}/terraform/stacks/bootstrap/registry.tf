@@ -5,4 +5,5 @@ module "registry" {
 
   name         = var.slug
   force_delete = var.force_destroy
+  retention    = { images = var.images_kept }
 }

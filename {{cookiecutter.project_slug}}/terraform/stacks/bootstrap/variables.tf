@@ -34,13 +34,13 @@ variable "slug" {
   nullable    = false
 
   validation {
-    condition     = can(regex("^[a-z](-?[a-z0-9]){2,20}$", var.slug))
+    condition     = can(regex("^[a-z](-?[a-z0-9])+$", var.slug)) && length(var.slug) >= 3 && length(var.slug) <= 21
     error_message = "slug must be 3 to 21 lower-case letters, digits and single hyphens, and begin with a letter."
   }
 }
 
 variable "environments" {
-  description = "Environments that live in this account; an account of its own for production has bootstrap of its own."
+  description = "Environments that live in this account. An account of its own has bootstrap of its own: `make tf-plan STACK=bootstrap ENV=production` gives that one alone."
   type        = set(string)
   default     = ["dev", "staging", "production"]
   nullable    = false
@@ -55,5 +55,12 @@ variable "force_destroy" {
   description = "Whether destroying the stack deletes the states and images with it: for an account that is given up."
   type        = bool
   default     = false
+  nullable    = false
+}
+
+variable "images_kept" {
+  description = "How many images are kept, the newest of all environments first. ECR knows of none that it runs: what production runs, and would go back to, must be among them."
+  type        = number
+  default     = 1000
   nullable    = false
 }

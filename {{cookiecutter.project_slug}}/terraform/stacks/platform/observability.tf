@@ -14,7 +14,12 @@ module "observability" {
   load_balancer = { arn_suffix = module.cluster.alb_arn_suffix }
 
   databases = {
-    primary = { instance_id = module.database.instance_id, connections = var.platform.database.connections_alarm }
+    primary = {
+      connections = var.platform.database.connections_alarm
+      # RDS grows the storage when less than a tenth is free, so less than a twentieth means that it could not.
+      free_storage_gib = var.platform.database.storage.allocated_gib / 20
+      instance_id      = module.database.instance_id
+    }
   }
 
   caches = { for number, id in module.cache.member_cluster_ids : "node-${number + 1}" => { cluster_id = id } }

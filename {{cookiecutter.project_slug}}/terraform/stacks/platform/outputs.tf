@@ -1,5 +1,10 @@
 # What the stack service and the operator's commands read.
 
+output "alarms_topic_arn" {
+  description = "Topic that hears of every alarm; the stack service's go there too."
+  value       = module.observability.topic_arn
+}
+
 output "cache" {
   description = "Where the cache is, who may reach it, and the user its clients log in with."
   value = {

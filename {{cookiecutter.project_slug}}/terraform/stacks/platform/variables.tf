@@ -77,6 +77,11 @@ variable "slug" {
   description = "Name of the project, and prefix of everything in AWS."
   type        = string
   nullable    = false
+
+  validation {
+    condition     = can(regex("^[a-z](-?[a-z0-9])+$", var.slug)) && length(var.slug) >= 3 && length(var.slug) <= 21
+    error_message = "slug must be 3 to 21 lower-case letters, digits and single hyphens, and begin with a letter."
+  }
 }
 
 variable "giving_up" {
@@ -87,6 +92,18 @@ variable "giving_up" {
 }
 
 # Of other stacks; the files of values are shared.
+
+variable "environments" {
+  description = "Read by the stack bootstrap."
+  type        = any
+  default     = null
+}
+
+variable "images_kept" {
+  description = "Read by the stack bootstrap."
+  type        = any
+  default     = null
+}
 
 variable "github_repository" {
   description = "Read by the stack bootstrap."

@@ -61,9 +61,25 @@ variable "slug" {
   type        = string
   nullable    = false
 
+  validation {
+    condition     = can(regex("^[a-z](-?[a-z0-9])+$", var.slug)) && length(var.slug) >= 3 && length(var.slug) <= 21
+    error_message = "slug must be 3 to 21 lower-case letters, digits and single hyphens, and begin with a letter."
+  }
 }
 
 # Of other stacks; the files of values are shared.
+
+variable "environments" {
+  description = "Read by the stack bootstrap."
+  type        = any
+  default     = null
+}
+
+variable "images_kept" {
+  description = "Read by the stack bootstrap."
+  type        = any
+  default     = null
+}
 
 variable "domain_name" {
   description = "Read by the stack platform."
