@@ -509,7 +509,7 @@ def test_without_boto3_it_says_what_to_install(account: Deployed) -> None:
 # The signing keys
 
 
-SECRET = "acme-dev/jwt_keys"
+SECRET = "acme-dev/jwt_keys"  # noqa: S105  # its name
 
 
 def keys_command(deployed: Deployed, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -558,7 +558,7 @@ def test_the_keys_of_a_secret_are_rotated_there_and_never_touch_a_disk(deployed:
     assert deployed.make("cache-user", ENV="dev").returncode == 0
     deployed.seed_platform()
     assert deployed.make("secrets", ENV="dev").returncode == 0
-    before = {path for path in deployed.root.rglob("*.pem")}
+    before = set(deployed.root.rglob("*.pem"))
     values = [deployed.secret_values()[SECRET]]
     steps = (("--secret", SECRET), ("--secret", SECRET, "--now"))
     for step in steps:
@@ -576,7 +576,7 @@ def test_the_keys_of_a_secret_are_rotated_there_and_never_touch_a_disk(deployed:
     early = refused(keys_command(deployed, "rotate", "--secret", SECRET))
     assert early.startswith("tokens of the retired key may still be in use: rotate again at ")
     assert deployed.secret_values()[SECRET] == values[2]
-    assert {path for path in deployed.root.rglob("*.pem")} == before
+    assert set(deployed.root.rglob("*.pem")) == before
     again = deployed.make("secrets", ENV="dev")
     assert again.returncode == 0
     assert deployed.secret_values()[SECRET] == values[2], "a secret with a value keeps it"
