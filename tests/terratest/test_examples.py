@@ -12,6 +12,8 @@ from scripts.terraform import Terraform
 from tests.aws_emulator.launcher import AwsEmulator
 
 FOLDER = Path(__file__).parent
+# Of the network, not of what was fetched: a wrong checksum is a failure.
+UNREACHABLE = re.compile(r"dial tcp|no such host|connection refused|i/o timeout|proxyconnect")
 
 
 @pytest.fixture(scope="session")
@@ -32,18 +34,24 @@ def go() -> str:
         or (int(version[1]), int(version[2])) < (int(needed[1]), int(needed[2]))
     ):
         pytest.skip(f"Go {needed[1]}.{needed[2]} or newer is not installed: https://go.dev/dl")
+    fetched = call(binary, "mod", "download", environment=without_emulator())
+    if fetched.returncode and UNREACHABLE.search(fetched.stdout):
+        pytest.skip("the Go modules cannot be fetched here")
+    assert fetched.returncode == 0, fetched.stdout
     return binary
 
 
-def run(go: str, *arguments: str, environment: dict[str, str]) -> str:
-    """AssertionError with what it said, unless it went well."""
-    finished = subprocess.run(
+def call(go: str, *arguments: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
         [go, *arguments],
         cwd=FOLDER, env=environment | {"GOTOOLCHAIN": "local", "GOFLAGS": "-mod=readonly"},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
     )  # fmt: skip
-    if "dial tcp" in finished.stdout or "no such host" in finished.stdout:
-        pytest.skip("the Go modules cannot be fetched here")
+
+
+def run(go: str, *arguments: str, environment: dict[str, str]) -> str:
+    """AssertionError with what it said, unless it went well; an emulator that is not reached is a failure."""
+    finished = call(go, *arguments, environment=environment)
     assert finished.returncode == 0, finished.stdout
     return finished.stdout
 
