@@ -21,8 +21,8 @@ from fastapi import FastAPI
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+from app.audit import chain
 from app.audit import service as audit
-from app.audit.chain import head, verify
 from app.audit.models import AuditLog
 from app.core.citus import ClusterNotReady
 from app.core.citus_provisioning import check_cluster
@@ -236,10 +236,10 @@ async def test_writers_of_one_audit_trail_make_one_chain(service: FastAPI, settl
             )
 
     async with service.state.databases.tenant(await stored(service, settler)) as session:
-        before = await head(session, AuditLog)
+        before = await chain.head(session, AuditLog)
     await asyncio.gather(*(write(number) for number in range(12)))
     async with service.state.databases.tenant(await stored(service, settler)) as session:
-        assert (await verify(session, AuditLog)).sequence == before.sequence + 12
+        assert (await chain.verify(session, AuditLog)).sequence == before.sequence + 12
     async with service.state.databases.tenant(await stored(service, settler)) as session:
         with pytest.raises(DBAPIError, match="permission denied"):
             await session.execute(text("UPDATE audit_logs SET action = 'x:y'"))
