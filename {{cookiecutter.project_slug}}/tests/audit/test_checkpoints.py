@@ -127,7 +127,7 @@ def test_what_was_changed_or_signed_by_another_is_refused(
 
 def test_a_kept_jwk_set_verifies_what_a_retired_key_signed(app: FastAPI, other_ring: KeyRing) -> None:
     old = CheckpointCodec(other_ring).sign(None, LINK)
-    ring: KeyRing = app.state.key_ring
+    ring: KeyRing = app.state.key_ring.ring
     kept = json.loads(json.dumps(other_ring.jwks()))
     assert CheckpointCodec(ring.trusting(kept)).read(old).link == LINK
     # A name is not believed: with another key under it, it verifies nothing.
@@ -153,4 +153,4 @@ def test_a_kept_jwk_set_verifies_what_a_retired_key_signed(app: FastAPI, other_r
 )
 def test_what_is_no_jwk_set_of_strong_keys_is_refused(app: FastAPI, jwks: Any) -> None:
     with pytest.raises(KeyRingError):
-        app.state.key_ring.trusting(jwks)
+        app.state.key_ring.ring.trusting(jwks)

@@ -292,7 +292,7 @@ def forged_tokens(app: FastAPI, tenant: TestTenant, token: str) -> dict[str, str
         "path as kid": f"{encode({**good_header, 'kid': '../../etc/passwd'})}.{payload}.{signature}",
         "embedded key": f"{encode({**good_header, 'jwk': {'kty': 'RSA'}})}.{payload}.{signature}",
         "crit": f"{encode({**good_header, 'crit': ['x']})}.{payload}.{signature}",
-        "oversized": f"{header}.{'A' * 2_000_000}.{signature}",
+        "oversized": f"{header}.{'A' * 10_000}.{signature}",
         "two parts": f"{header}.{payload}",
         "four parts": f"{token}.x",
         "empty": "",

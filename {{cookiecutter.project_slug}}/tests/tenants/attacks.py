@@ -12,7 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.audit.service import GENESIS, Link, follow, link_hash
+from app.audit.chain import GENESIS, Link, follow, next_link
 from app.core.database import Database, utc_now
 from app.core.ids import new_id
 from app.core.provisioning import RUNTIME_ROLE
@@ -223,14 +223,14 @@ async def forge_action(arena: Arena, connection: Any) -> bool:
     end = await connection.fetchrow(query)
     previous = Link(*end) if end else GENESIS
     facts = {
-        "sequence": previous.sequence + 1,
         "occurred_at": utc_now(),
         "actor_kind": "operator",
         "operator_id": new_id(),
         "action": "tenants:delete",
         "details": {"tenant": arena.victim},
     }
-    row = {**facts, "previous_hash": previous.hash, "hash": link_hash(previous.hash, facts)}
+    link = next_link(previous, facts)
+    row = {"sequence": link.sequence, **facts, "previous_hash": previous.hash, "hash": link.hash}
     places = ", ".join(f"${number}" for number in range(1, len(row) + 1))
     insert = f"INSERT INTO platform.operator_actions ({', '.join(row)}) VALUES ({places})"
     await connection.execute(insert, *(row | {"details": json.dumps(facts["details"])}).values())
