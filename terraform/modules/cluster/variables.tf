@@ -42,8 +42,8 @@ variable "access_logs" {
   nullable = false
 
   validation {
-    condition     = var.access_logs.retention_days >= 1
-    error_message = "access_logs.retention_days must be at least 1."
+    condition     = var.access_logs.retention_days >= 1 && floor(var.access_logs.retention_days) == var.access_logs.retention_days
+    error_message = "access_logs.retention_days must be a whole number of at least 1."
   }
 }
 
@@ -60,6 +60,11 @@ variable "certificate_arn" {
   validation {
     condition     = var.certificate_arn == null || can(regex("^arn:aws[a-z-]*:acm:[a-z0-9-]+:[0-9]{12}:certificate/", var.certificate_arn))
     error_message = "certificate_arn must be the ARN of an ACM certificate: arn:aws:acm:REGION:ACCOUNT:certificate/ID."
+  }
+
+  validation {
+    condition     = var.certificate_arn == null || try(split(":", var.certificate_arn)[3] == var.region, false)
+    error_message = "certificate_arn must be a certificate of ${var.region}: a load balancer takes none of another region."
   }
 }
 
@@ -91,6 +96,15 @@ variable "default_capacity_provider_strategy" {
   }
 
   validation {
+    condition = alltrue([
+      for strategy in values(var.default_capacity_provider_strategy) :
+      strategy.base >= 0 && strategy.base <= 100000 && floor(strategy.base) == strategy.base &&
+      strategy.weight >= 0 && strategy.weight <= 1000 && floor(strategy.weight) == strategy.weight
+    ])
+    error_message = "default_capacity_provider_strategy: base must be a whole number from 0 to 100000, weight one from 0 to 1000."
+  }
+
+  validation {
     condition     = length([for strategy in values(var.default_capacity_provider_strategy) : strategy if strategy.base > 0]) <= 1
     error_message = "default_capacity_provider_strategy: at most one provider may have a base."
   }
@@ -116,6 +130,19 @@ variable "dns" {
     zone_id           = string
   })
   default = null
+
+  validation {
+    condition = var.dns == null || alltrue([
+      for name in try(setunion([var.dns.domain_name], var.dns.alternative_names), []) :
+      can(regex("^([*][.])?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?[.])+[a-z][a-z0-9-]{0,61}[a-z0-9]$", name)) && length(name) <= 253
+    ])
+    error_message = "dns: domain_name and alternative_names must be domain names in lower case without a dot at their end, such as api.example.com or *.example.com."
+  }
+
+  validation {
+    condition     = try(length(var.dns.domain_name) <= 64, var.dns == null)
+    error_message = "dns.domain_name must be at most 64 characters, the most that ACM takes for a certificate's first name; a longer one can be among alternative_names."
+  }
 }
 
 variable "idle_timeout" {

@@ -25,6 +25,11 @@ variable "roles" {
   nullable = false
 
   validation {
+    condition     = length(var.roles) > 0
+    error_message = "roles must hold at least one role; without any, leave the module out."
+  }
+
+  validation {
     condition     = alltrue([for key in keys(var.roles) : can(regex("^[a-z][a-z0-9-]{0,30}$", key))])
     error_message = "roles: a name must be 1 to 31 lower-case letters, digits and hyphens and begin with a letter."
   }
@@ -73,6 +78,11 @@ variable "roles" {
   }
 
   validation {
+    condition     = !anytrue([for role in values(var.roles) : can(regex(":iam::aws:policy/(AdministratorAccess|IAMFullAccess|PowerUserAccess)$", role.permissions_boundary))])
+    error_message = "roles: AdministratorAccess, IAMFullAccess and PowerUserAccess bound nothing; permissions_boundary must be a policy that keeps a workflow from giving itself the account."
+  }
+
+  validation {
     condition = alltrue([
       for role in values(var.roles) : role.permissions_boundary != null ||
       !anytrue([for arn in role.managed_policy_arns : can(regex(":iam::aws:policy/(AdministratorAccess|IAMFullAccess|PowerUserAccess)$", arn))])
@@ -90,11 +100,12 @@ variable "roles" {
       for role in values(var.roles) : [
         for document in values(role.policies) : [
           for statement in try(flatten([jsondecode(document).Statement]), []) : !(try(statement.Effect, "") == "Allow" &&
-          contains(try(flatten([statement.Action]), []), "*") && contains(try(flatten([statement.Resource]), []), "*"))
+            anytrue([for action in try(flatten([statement.Action]), []) : can(regex("^([*]|[^:]+:[*]+)$", action))]) &&
+          contains(try(flatten([statement.Resource]), []), "*"))
         ]
       ]
     ]))
-    error_message = "roles: a policy allows every action on every resource; name what the workflow does."
+    error_message = "roles: a policy allows every action, or every one of a service, on every resource; name what the workflow does, or what it does it to."
   }
 }
 

@@ -28,6 +28,11 @@ variable "secrets" {
   nullable = false
 
   validation {
+    condition     = length(var.secrets) > 0
+    error_message = "secrets must hold at least one secret; without any, leave the module out."
+  }
+
+  validation {
     condition     = alltrue([for key in keys(var.secrets) : can(regex("^[a-z][a-z0-9_/-]{0,126}[a-z0-9]$", key)) && !can(regex("-[a-zA-Z0-9]{6}$", key))])
     error_message = "secrets: a name must be 2 to 128 lower-case letters, digits, hyphens, underscores and slashes, begin with a letter, and not end in a hyphen and six letters, which AWS would take for its own suffix."
   }

@@ -213,3 +213,94 @@ run "refuses_a_rate_below_the_least" {
 
   expect_failures = [var.waf]
 }
+
+run "refuses_a_certificate_of_another_region" {
+  command = plan
+
+  variables {
+    dns             = null
+    certificate_arn = "arn:aws:acm:us-east-1:123456789012:certificate/given"
+  }
+
+  expect_failures = [var.certificate_arn]
+}
+
+run "refuses_access_logs_for_half_a_day" {
+  command = plan
+
+  variables {
+    access_logs = { retention_days = 1.5 }
+  }
+
+  expect_failures = [var.access_logs]
+}
+
+run "refuses_half_a_weight" {
+  command = plan
+
+  variables {
+    default_capacity_provider_strategy = { FARGATE = { weight = 0.5 } }
+  }
+
+  expect_failures = [var.default_capacity_provider_strategy]
+}
+
+run "refuses_a_weight_above_the_most" {
+  command = plan
+
+  variables {
+    default_capacity_provider_strategy = { FARGATE = { weight = 1001 } }
+  }
+
+  expect_failures = [var.default_capacity_provider_strategy]
+}
+
+run "refuses_a_negative_base" {
+  command = plan
+
+  variables {
+    default_capacity_provider_strategy = { FARGATE = { weight = 1, base = -1 } }
+  }
+
+  expect_failures = [var.default_capacity_provider_strategy]
+}
+
+run "refuses_a_domain_that_is_an_address" {
+  command = plan
+
+  variables {
+    dns = { zone_id = "Z1", domain_name = "https://api.example.com" }
+  }
+
+  expect_failures = [var.dns]
+}
+
+run "refuses_a_domain_without_a_dot" {
+  command = plan
+
+  variables {
+    dns = { zone_id = "Z1", domain_name = "api" }
+  }
+
+  expect_failures = [var.dns]
+}
+
+run "refuses_another_name_with_a_space" {
+  command = plan
+
+  variables {
+    dns = { zone_id = "Z1", domain_name = "api.example.com", alternative_names = ["www example.com"] }
+  }
+
+  expect_failures = [var.dns]
+}
+
+run "refuses_a_domain_too_long_for_a_certificate" {
+  command = plan
+
+  variables {
+    dns = { zone_id = "Z1", domain_name = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.com" }
+  }
+
+  expect_failures = [var.dns]
+}

@@ -296,3 +296,33 @@ run "a_provider_that_is_not_githubs" {
 
   expect_failures = [var.provider_arn]
 }
+
+run "a_statement_that_allows_all_of_a_service" {
+  command = plan
+
+  variables {
+    roles = { deploy = { subjects = ["repo:acme/api:environment:staging"], policies = { all = jsonencode({ Statement = [{ Effect = "Allow", Action = ["s3:GetObject", "iam:*"], Resource = "*" }] }) } } }
+  }
+
+  expect_failures = [var.roles]
+}
+
+run "no_roles" {
+  command = plan
+
+  variables {
+    roles = {}
+  }
+
+  expect_failures = [var.roles]
+}
+
+run "a_boundary_that_bounds_nothing" {
+  command = plan
+
+  variables {
+    roles = { deploy = { subjects = ["repo:acme/api:environment:staging"], managed_policy_arns = ["arn:aws:iam::aws:policy/AdministratorAccess"], permissions_boundary = "arn:aws:iam::aws:policy/AdministratorAccess" } }
+  }
+
+  expect_failures = [var.roles]
+}

@@ -159,3 +159,13 @@ run "an_empty_value" {
 
   expect_failures = [var.values]
 }
+
+run "no_secrets" {
+  command = plan
+
+  variables {
+    secrets = {}
+  }
+
+  expect_failures = [var.secrets]
+}
