@@ -8,14 +8,14 @@ variable "allowed_cidr_blocks" {
 
   validation {
     condition = alltrue([
-      for block in values(var.allowed_cidr_blocks) : can(cidrhost(block, 0)) && try(anytrue([
+      for block in values(var.allowed_cidr_blocks) : try(cidrhost(block, 0) == split("/", block)[0], false) && try(anytrue([
         for private in ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"] : (
           tonumber(split("/", block)[1]) >= tonumber(split("/", private)[1]) &&
           cidrhost("${split("/", block)[0]}/${split("/", private)[1]}", 0) == cidrhost(private, 0)
         )
       ]), false)
     ])
-    error_message = "allowed_cidr_blocks must hold private IPv4 blocks only, within 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16 or 100.64.0.0/10: the database is never open to public addresses."
+    error_message = "allowed_cidr_blocks must hold private IPv4 blocks only, each from its own first address on, within 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16 or 100.64.0.0/10: the database is never open to public addresses."
   }
 }
 

@@ -8,6 +8,15 @@ variable "cidr_block" {
     try(split("/", var.cidr_block)[0] == cidrhost(var.cidr_block, 0) && split("/", var.cidr_block)[1] >= 16 && split("/", var.cidr_block)[1] <= 28, false))
     error_message = "cidr_block must be an IPv4 block of /16 to /28 that begins at its own first address, such as 10.0.0.0/16."
   }
+
+  validation {
+    # Inside: cut to the length of the range it begins where the range begins.
+    condition = anytrue([
+      for range in ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"] :
+      try(cidrhost("${split("/", var.cidr_block)[0]}/${split("/", range)[1]}", 0) == cidrhost(range, 0), false)
+    ])
+    error_message = "cidr_block must be private: inside 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16 (RFC 1918) or 100.64.0.0/10 (RFC 6598)."
+  }
 }
 
 variable "name" {
@@ -156,6 +165,16 @@ variable "secondary_cidr_blocks" {
       try(split("/", block)[0] == cidrhost(block, 0) && split("/", block)[1] >= 16 && split("/", block)[1] <= 28, false)
     ])
     error_message = "secondary_cidr_blocks must be IPv4 blocks of /16 to /28 that begin at their own first address."
+  }
+
+  validation {
+    condition = alltrue([
+      for block in var.secondary_cidr_blocks : anytrue([
+        for range in ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"] :
+        try(cidrhost("${split("/", block)[0]}/${split("/", range)[1]}", 0) == cidrhost(range, 0), false)
+      ])
+    ])
+    error_message = "secondary_cidr_blocks must be private: inside 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16 (RFC 1918) or 100.64.0.0/10 (RFC 6598)."
   }
 }
 

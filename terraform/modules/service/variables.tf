@@ -211,8 +211,8 @@ variable "services" {
   }
 
   validation {
-    condition     = alltrue([for service in values(var.services) : service.autoscaling.min >= 0 && service.autoscaling.max >= max(service.autoscaling.min, 1) if service.autoscaling != null])
-    error_message = "services: autoscaling.min must be 0 or more, and max at least min and 1."
+    condition     = alltrue([for service in values(var.services) : service.autoscaling.min >= 0 && service.autoscaling.max >= max(service.autoscaling.min, 1) && floor(service.autoscaling.min) == service.autoscaling.min && floor(service.autoscaling.max) == service.autoscaling.max if service.autoscaling != null])
+    error_message = "services: autoscaling.min and max must be whole numbers, min 0 or more, and max at least min and 1."
   }
 
   validation {
@@ -245,6 +245,31 @@ variable "services" {
   validation {
     condition     = alltrue(flatten([for service in values(var.services) : [for step in values(service.autoscaling.steps) : length(step.adjustments) > 0 && contains(["Average", "Maximum", "Minimum"], step.statistic)] if service.autoscaling != null]))
     error_message = "services: each of autoscaling.steps needs adjustments, and Average, Maximum or Minimum as its statistic."
+  }
+
+  validation {
+    condition = alltrue(flatten([
+      for service in values(var.services) : [
+        for step in values(service.autoscaling.steps) :
+        contains(["GreaterThanOrEqualToThreshold", "GreaterThanThreshold", "LessThanOrEqualToThreshold", "LessThanThreshold"], step.comparison_operator)
+      ] if service.autoscaling != null
+    ]))
+    error_message = "services: comparison_operator of autoscaling.steps must be GreaterThanOrEqualToThreshold, GreaterThanThreshold, LessThanOrEqualToThreshold or LessThanThreshold."
+  }
+
+  validation {
+    # A metric that lies in no interval, or in two, scales nothing.
+    condition = alltrue(flatten([
+      for service in values(var.services) : [
+        for step in values(service.autoscaling.steps) : [
+          for index, adjustment in step.adjustments : floor(adjustment.change) == adjustment.change && (
+            index + 1 == length(step.adjustments) ? try(adjustment.to > adjustment.from, adjustment.to == null) :
+            try(adjustment.to > adjustment.from && adjustment.to == step.adjustments[index + 1].from, false)
+          )
+        ]
+      ] if service.autoscaling != null
+    ]))
+    error_message = "services: adjustments of autoscaling.steps must rise without gap or overlap: each begins (`from`) where the one before it ends (`to`), only the last may be open, and `change` is a whole number of tasks."
   }
 }
 

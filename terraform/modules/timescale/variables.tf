@@ -135,8 +135,8 @@ variable "egress_cidr_blocks" {
   nullable    = false
 
   validation {
-    condition     = alltrue([for block in values(var.egress_cidr_blocks) : can(cidrnetmask(block))])
-    error_message = "egress_cidr_blocks must hold IPv4 blocks such as 10.0.0.0/16."
+    condition     = alltrue([for block in values(var.egress_cidr_blocks) : can(cidrnetmask(block)) && try(cidrhost(block, 0) == split("/", block)[0], false)])
+    error_message = "egress_cidr_blocks must hold IPv4 blocks that begin at their own first address, such as 10.0.0.0/16."
   }
 }
 

@@ -498,3 +498,13 @@ run "throughput_below_what_the_volume_has_anyway" {
 
   expect_failures = [var.storage]
 }
+
+run "a_block_that_begins_within_itself" {
+  command = plan
+
+  variables {
+    allowed_cidr_blocks = { vpn = "10.0.0.1/16" }
+  }
+
+  expect_failures = [var.allowed_cidr_blocks]
+}

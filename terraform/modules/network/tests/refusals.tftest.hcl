@@ -369,3 +369,63 @@ run "an_alias_instead_of_a_key" {
 
   expect_failures = [var.kms_key_arn]
 }
+
+run "a_loopback_vpc" {
+  command = plan
+
+  variables {
+    cidr_block = "127.0.0.0/16"
+  }
+
+  expect_failures = [var.cidr_block]
+}
+
+run "a_link_local_vpc" {
+  command = plan
+
+  variables {
+    cidr_block = "169.254.0.0/16"
+  }
+
+  expect_failures = [var.cidr_block]
+}
+
+run "a_multicast_vpc" {
+  command = plan
+
+  variables {
+    cidr_block = "224.0.0.0/16"
+  }
+
+  expect_failures = [var.cidr_block]
+}
+
+run "a_public_vpc" {
+  command = plan
+
+  variables {
+    cidr_block = "8.8.0.0/16"
+  }
+
+  expect_failures = [var.cidr_block]
+}
+
+run "a_vpc_beside_a_private_range" {
+  command = plan
+
+  variables {
+    cidr_block = "172.32.0.0/16"
+  }
+
+  expect_failures = [var.cidr_block]
+}
+
+run "a_public_secondary_block" {
+  command = plan
+
+  variables {
+    secondary_cidr_blocks = ["100.128.0.0/16"]
+  }
+
+  expect_failures = [var.secondary_cidr_blocks]
+}

@@ -528,3 +528,63 @@ run "refuses_every_action_there_is" {
 
   expect_failures = [aws_ecs_task_definition.this]
 }
+
+run "refuses_steps_with_a_gap" {
+  command = plan
+
+  variables {
+    services = { worker = { command = ["worker"], autoscaling = { min = 1, max = 4, steps = { age = { namespace = "AWS/SQS", metric_name = "m", dimensions = {}, threshold = 1, adjustments = [{ from = 0, to = 10, change = 1 }, { from = 20, change = 2 }] } } } } }
+  }
+
+  expect_failures = [var.services]
+}
+
+run "refuses_steps_that_overlap" {
+  command = plan
+
+  variables {
+    services = { worker = { command = ["worker"], autoscaling = { min = 1, max = 4, steps = { age = { namespace = "AWS/SQS", metric_name = "m", dimensions = {}, threshold = 1, adjustments = [{ from = 0, to = 20, change = 1 }, { from = 10, change = 2 }] } } } } }
+  }
+
+  expect_failures = [var.services]
+}
+
+run "refuses_an_open_step_before_another" {
+  command = plan
+
+  variables {
+    services = { worker = { command = ["worker"], autoscaling = { min = 1, max = 4, steps = { age = { namespace = "AWS/SQS", metric_name = "m", dimensions = {}, threshold = 1, adjustments = [{ from = 0, change = 1 }, { from = 10, change = 2 }] } } } } }
+  }
+
+  expect_failures = [var.services]
+}
+
+run "refuses_half_a_task_more" {
+  command = plan
+
+  variables {
+    services = { worker = { command = ["worker"], autoscaling = { min = 1, max = 4, steps = { age = { namespace = "AWS/SQS", metric_name = "m", dimensions = {}, threshold = 1, adjustments = [{ from = 0, change = 0.5 }] } } } } }
+  }
+
+  expect_failures = [var.services]
+}
+
+run "refuses_an_unknown_comparison" {
+  command = plan
+
+  variables {
+    services = { worker = { command = ["worker"], autoscaling = { min = 1, max = 4, steps = { age = { namespace = "AWS/SQS", metric_name = "m", dimensions = {}, threshold = 1, comparison_operator = "Above", adjustments = [{ from = 0, change = 1 }] } } } } }
+  }
+
+  expect_failures = [var.services]
+}
+
+run "refuses_to_scale_to_half_a_task" {
+  command = plan
+
+  variables {
+    services = { worker = { command = ["worker"], autoscaling = { min = 0.5, max = 2, cpu = 50 } } }
+  }
+
+  expect_failures = [var.services]
+}

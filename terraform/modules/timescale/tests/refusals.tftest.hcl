@@ -328,3 +328,13 @@ run "zone_with_a_dot_at_its_end" {
 
   expect_failures = [var.zone_name]
 }
+
+run "a_block_that_begins_within_itself" {
+  command = plan
+
+  variables {
+    egress_cidr_blocks = { vpc = "10.0.0.1/16" }
+  }
+
+  expect_failures = [var.egress_cidr_blocks]
+}
