@@ -92,7 +92,7 @@ REPEATABLE = ("--seed", "1", "--generation-deterministic", "--max-examples", "2"
 EDGES = (*REPEATABLE, "--phases", "coverage")
 CHAINS = (*REPEATABLE, "--phases", "examples,coverage,stateful")
 NIGHTLY = ("--max-examples", "150", "--generation-database", "none")
-# Without one's own profile: a PATCH of it is that of a person whose id is `me`, and 422 where 405 is expected.
+# Without one's own profile: its PATCH is that of a person whose id is `me`, so 422 and not the 405 expected.
 OF_A_TENANT = ("--include-path-regex", "^/v1/(resources|users(?!/me$))")
 OF_OPERATORS = ("--include-path-regex", "^/v1/(operators|tenants)")
 PUBLIC = ("--include-path-regex", "^/(v1/auth|v1/sign-up|health|.well-known)")
