@@ -607,7 +607,7 @@ def test_two_who_rotate_the_same_keys_do_not_undo_each_other(deployed: Deployed)
     ("secret", "said"),
     [
         ("acme-dev/none", "acme-dev/none: no such secret; the stack platform makes it"),
-        ("gone", "gone: is being deleted; `aws secretsmanager restore-secret` undoes that"),
+        ("gone", "gone: waits for its deletion, which `aws secretsmanager restore-secret` ends"),
         ("foreign", "foreign: must be JSON with the contents of PEM files by their names"),
         ("wrong", "wrong: holds no current.pem"),
         ("bad", "bad: current.pem: not a readable, unencrypted PEM private key"),
