@@ -52,7 +52,7 @@ async def add_api_key(
 
 
 @dataclass(frozen=True, slots=True)
-class KeyRights:
+class StoredKeyRights:
     """`refusal` says why the key opens nothing any more."""
 
     role: str
@@ -60,7 +60,7 @@ class KeyRights:
     refusal: str | None
 
 
-async def find_key_rights(session: AsyncSession, key_id: UUID) -> KeyRights | None:
+async def find_key_rights(session: AsyncSession, key_id: UUID) -> StoredKeyRights | None:
     """What gives a key its rights; None when there is no such key."""
     query = select(APIKey.role, APIKey.scopes, APIKey.revoked_at, APIKey.expires_at).where(
         APIKey.id == key_id
@@ -73,7 +73,7 @@ async def find_key_rights(session: AsyncSession, key_id: UUID) -> KeyRights | No
         refusal = "The API key is revoked."
     elif row.expires_at is not None and row.expires_at <= utc_now():
         refusal = "The API key has expired."
-    return KeyRights(row.role, None if row.scopes is None else tuple(row.scopes), refusal)
+    return StoredKeyRights(row.role, None if row.scopes is None else tuple(row.scopes), refusal)
 
 
 async def delete_api_keys(session: AsyncSession, *, name: str) -> None:

@@ -52,12 +52,6 @@ def test_the_public_routes_are_known(app: FastAPI) -> None:
     }
 
 
-async def give_role(database: Database, tenant: TestTenant, role: str) -> None:
-    """As if it had always been the admin's."""
-    async with database.tenant(tenant.schema) as session:
-        await session.execute(text("UPDATE users SET role = :role"), {"role": role})
-
-
 @pytest.fixture
 def undeclared(app: FastAPI) -> Iterator[FastAPI]:
     """Routes whose author forgot to declare anything, in both ways to forget it."""
